@@ -1,0 +1,23 @@
+"""Layers that more than one system uses; each declares its symmetry."""
+
+from intertwine.nn.activation import NormalizedActivation
+from intertwine.nn.gate import Gate, NormActivation
+from intertwine.nn.linear import Linear, TypedLinear
+from intertwine.nn.message_passing import message_passing
+from intertwine.nn.norm import IrrepsNorm
+from intertwine.nn.radial import BesselBasis, CosineCutoff, GaussianBasis, PolynomialCutoff, RadialNetwork
+
+__all__ = [
+    "BesselBasis",
+    "CosineCutoff",
+    "Gate",
+    "GaussianBasis",
+    "IrrepsNorm",
+    "Linear",
+    "NormActivation",
+    "NormalizedActivation",
+    "PolynomialCutoff",
+    "RadialNetwork",
+    "TypedLinear",
+    "message_passing",
+]

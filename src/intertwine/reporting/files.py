@@ -1,0 +1,81 @@
+"""Reading and writing the small files of a report: atomically, and with errors that name the file."""
+
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Any
+
+from intertwine.errors import DataError
+
+__all__ = ["read_json", "read_text", "write_bytes", "write_json", "write_text"]
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write a file whole or not at all, so that a reader never sees a part; makes the folder if needed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with part.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write text as UTF-8, atomically."""
+    return write_bytes(path, text.encode())
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> Path:
+    """Write JSON that any reader accepts (NaN and infinity are refused), atomically.
+
+    Raises:
+        DataError: if the value holds something that JSON cannot express.
+    """
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{Path(path).name} cannot be written as JSON",
+            got=str(error),
+            expected="texts, finite numbers, lists and mappings",
+            fix="write null for a value that does not exist",
+        ) from error
+    return write_text(path, text + "\n")
+
+
+def read_text(path: str | os.PathLike[str], fix: str | None = None) -> str:
+    """Return the text of a file.
+
+    Raises:
+        DataError: if it is missing or is not UTF-8; ``fix`` says which command writes it.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise DataError("there is no such file", got=str(path), fix=fix) from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not a text file", got=str(error), expected="UTF-8") from error
+
+
+def read_json(path: str | os.PathLike[str], fix: str | None = None) -> Any:
+    """Return the value that a JSON file holds.
+
+    Raises:
+        DataError: if the file is missing, or is not JSON.
+    """
+    try:
+        return json.loads(read_text(path, fix))
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path} is not JSON",
+            got=f"line {error.lineno}, column {error.colno}: {error.msg}",
+            fix=fix or "write it again with the command that made it",
+        ) from error

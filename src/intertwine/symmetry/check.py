@@ -1,0 +1,195 @@
+"""A whole check of one module: equivariance, where it breaks if it does, and whether forces are conservative."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from intertwine.errors import SymmetryError
+from intertwine.groups import Group, parse_group
+from intertwine.representations import Representation
+from intertwine.symmetry.conservative import ConservativenessReport, conservativeness_error
+from intertwine.symmetry.equivariance import declared_symmetry, equivariance_error
+from intertwine.symmetry.evaluate import Evaluation, convert, name_inputs, name_outputs
+from intertwine.symmetry.localise import LocalisationReport, localise
+from intertwine.symmetry.parse import parse_representation, parse_representations
+from intertwine.symmetry.report import EquivarianceReport
+from intertwine.symmetry.symmetry import Symmetry
+from intertwine.symmetry.target import load_target
+
+__all__ = ["CheckReport", "check_factory", "check_module"]
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All that a check found.
+
+    Args:
+        name: what was checked.
+        equivariance: errors of the declared law.
+        localisation: which submodule breaks it; None if the law holds, or the checked object has no submodules.
+        conservativeness: whether forces are the gradient of the energy; None if the module does not return both, or the
+            forces could not be differentiated, see ``notes``.
+        tolerance: relative error up to which the law counts as kept; None for the default of the precision.
+        notes: what could not be checked, and why.
+    """
+
+    name: str
+    equivariance: EquivarianceReport
+    localisation: LocalisationReport | None = None
+    conservativeness: ConservativenessReport | None = None
+    tolerance: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether the law holds and forces, where there are any, are conservative."""
+        conservative = self.conservativeness is None or self.conservativeness.passed()
+        return self.equivariance.passed(self.tolerance) and conservative
+
+    @property
+    def text(self) -> str:
+        """The report in plain lines."""
+        sections = [f"{self.name}: {'passed' if self.passed else 'failed'}", self.equivariance.explain()]
+        sections += [
+            part.explain() for part in (self.localisation, self.conservativeness) if part is not None
+        ]
+        return "\n\n".join([*sections, *self.notes])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as plain values."""
+        return {
+            "name": self.name,
+            "passed": self.passed,
+            "tolerance": self.tolerance,
+            "equivariance": self.equivariance.to_dict(),
+            "localisation": None if self.localisation is None else self.localisation.to_dict(),
+            "conservativeness": None if self.conservativeness is None else self.conservativeness.to_dict(),
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def check_module(
+    module: Callable,
+    inputs: Tensor | Sequence | Mapping[str, Any],
+    *,
+    symmetry: Symmetry | None = None,
+    name: str | None = None,
+    trials: int = 8,
+    rng: torch.Generator | None = None,
+    dtype: torch.dtype | None = torch.float64,
+    tolerance: float | None = None,
+    positions: str = "positions",
+    energy: str = "energy",
+    forces: str = "forces",
+) -> CheckReport:
+    """Return the errors of a module's symmetry, the submodule at fault, and the conservativeness of its forces.
+
+    Args:
+        module: a module or a function.
+        inputs: one tensor, a sequence in the order of the arguments, or a mapping by name.
+        symmetry: overrides the module's own ``symmetry``.
+        name: what to call the module in the report; its class by default.
+        trials: elements drawn of each kind.
+        rng: source of randomness; a fixed seed if not given.
+        dtype: precision in which a copy is evaluated; None keeps it.
+        tolerance: relative error up to which the law counts as kept; by default what is rounding in the precision.
+        positions: name of the input that forces are derivatives by.
+        energy: name of the output that is the energy.
+        forces: name of the output that is the force.
+    """
+    rng = rng or torch.Generator().manual_seed(0)
+    symmetry = declared_symmetry(module, symmetry)
+    report = equivariance_error(module, inputs, symmetry=symmetry, trials=trials, rng=rng, dtype=dtype)
+    found = None
+    if not report.passed(tolerance) and isinstance(module, nn.Module):
+        found = localise(module, inputs, symmetry, rng=rng, dtype=dtype)
+    conservativeness, notes = _conservativeness(module, inputs, (positions, energy, forces), rng, dtype)
+    name = name or getattr(module, "__name__", type(module).__name__)
+    return CheckReport(name, report, found, conservativeness, tolerance, notes)
+
+
+def check_factory(
+    path: str,
+    *,
+    group: str | Group | None = None,
+    inputs: str | Mapping[str, Representation] | None = None,
+    output: str | Representation | Mapping[str, Representation] | None = None,
+    **settings: Any,
+) -> CheckReport:
+    """Return the check of the module that an import path leads to, as ``intertwine check package.module:factory`` does.
+
+    Args:
+        path: ``package.module:name``, see ``load_target``; it must come with example inputs.
+        group: the group or its name, such as ``"E(3) x S_n"``; needed if the module declares no symmetry.
+        inputs: representations by argument, or text: ``"positions=permuted(point), species=permuted(invariant)"``.
+        output: the representation of the output, or text: ``"vector"``, ``"energy=invariant, forces=permuted(vector)"``.
+        **settings: arguments of ``check_module``.
+
+    Raises:
+        SymmetryError: if the path cannot be loaded, or symmetry or example inputs are missing.
+    """
+    target = load_target(path)
+    if target.inputs is None:
+        raise SymmetryError(
+            f"{path} comes without example inputs",
+            got=type(target.module).__name__,
+            expected="a function that returns (module, inputs), or a module with a method example_inputs()",
+            fix="return a pair (module, inputs) from the function",
+        )
+    symmetry = None
+    if (group, inputs, output) != (None, None, None):
+        symmetry = _symmetry(group, inputs, output)
+    return check_module(target.module, target.inputs, symmetry=symmetry, name=path, **settings)
+
+
+def _symmetry(group: Any, inputs: Any, output: Any) -> Symmetry:
+    if group is None or output is None:
+        raise SymmetryError(
+            "a symmetry given by hand needs a group, inputs and an output",
+            got={"group": group, "inputs": inputs, "output": output},
+            expected='for example group="SO(3)", inputs="x=vector", output="vector"',
+        )
+    if isinstance(output, str):
+        output = parse_representations(output) if "=" in output else parse_representation(output)
+    if isinstance(inputs, str):
+        inputs = parse_representations(inputs)
+    return Symmetry(parse_group(group) if isinstance(group, str) else group, inputs or {}, output)
+
+
+def _conservativeness(
+    module: Callable,
+    inputs: Tensor | Sequence | Mapping[str, Any],
+    names: tuple[str, str, str],
+    rng: torch.Generator,
+    dtype: torch.dtype | None,
+) -> tuple[ConservativenessReport | None, tuple[str, ...]]:
+    """Check forces against the energy where the module takes positions and returns both."""
+    at, energy, forces = names
+    named = {name: convert(value, dtype) for name, value in name_inputs(module, inputs).items()}
+    positions = named.get(at)
+    evaluation = Evaluation.prepare(module, not isinstance(inputs, Mapping), dtype)
+    if not isinstance(positions, Tensor) or not {energy, forces} <= set(evaluation(named)):
+        return None, ()
+
+    def output(name: str) -> Callable[[Tensor], Tensor]:
+        return lambda moved: name_outputs(evaluation.raw(named | {at: moved}, attached=at))[name]
+
+    try:
+        method = (
+            "autograd"
+            if output(forces)(positions.clone().requires_grad_(True)).requires_grad
+            else "finite_difference"
+        )
+        report = conservativeness_error(
+            output(forces), positions, energy=output(energy), rng=rng, method=method
+        )
+    except RuntimeError as error:
+        return None, (f"Conservativeness was not checked: {error}",)
+    notes = "The forces are detached, so their Jacobian was taken by finite differences."
+    return report, (() if method == "autograd" else (notes,))

@@ -1,0 +1,105 @@
+"""MACE-type network: few layers, each building many-body features by symmetric contraction.
+
+Batatia, Kovacs, Simm, Ortner, Csanyi, "MACE: higher order equivariant message passing neural networks", NeurIPS 2022;
+settings of the 3BPA experiment as in Luo, Chen, Krishnapriyan, ICLR 2024. Differences from the published code: species
+are embedded with unit variance, couplings are the linearly independent symmetric ones, product weights start with
+unit variance over all couplings of an output.
+"""
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from intertwine.nn import Linear, TypedLinear
+from intertwine.products import SymmetricContraction
+from intertwine.representations import Irrep, Irreps
+from intertwine.systems.potential.model.blocks import LAYOUT, Convolution, EdgeEmbedding, Readout
+from intertwine.systems.potential.settings import ModelSettings
+
+__all__ = ["MACE"]
+
+
+class MACE(nn.Module):
+    """Atomic energies (dimensionless) from edge vectors and species.
+
+    Args:
+        settings: sizes.
+        num_species: number of elements.
+        mean_neighbours: what the sum over neighbours is divided by.
+        rng: generator of the initial weights.
+    """
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        num_species: int,
+        mean_neighbours: float,
+        rng: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        channels = settings.channels
+        self.embedding = nn.Parameter(torch.randn(num_species, channels, generator=rng))
+        self.edges = EdgeEmbedding(settings)
+        scalars = Irreps([(channels, Irrep(0, 1))])
+        hidden = Irreps([(channels, ir) for _, ir in Irreps.spherical_harmonics(settings.hidden_lmax)])
+        stages = [scalars] + [hidden] * (settings.layers - 1) + [scalars]
+        self.layers = nn.ModuleList(
+            _Layer(a, b, self.edges.irreps_sh, settings, num_species, mean_neighbours, rng)
+            for a, b in pairwise(stages)
+        )
+        last = len(stages) - 1
+        self.readouts = nn.ModuleList(
+            Readout(stage, settings.readout_width if i == last else None, rng)
+            for i, stage in enumerate(stages)
+            if i > 0
+        )
+
+    def forward(
+        self,
+        vectors: Float[Tensor, "edges 3"],
+        species: Int[Tensor, " atoms"],
+        edge_index: Int[Tensor, "2 edges"],
+    ) -> Float[Tensor, " atoms"]:
+        """Return one number an atom."""
+        edges = self.edges(vectors)
+        features = self.embedding.index_select(0, species)
+        energy = features.new_zeros(features.shape[0])
+        for layer, readout in zip(self.layers, self.readouts, strict=True):
+            features = layer(features, species, edges["harmonics"], edges["radial"], edge_index)
+            energy = energy + readout(features)
+        return energy
+
+
+class _Layer(nn.Module):
+    """Convolution, symmetric contraction, linear, and a skip connection that depends on the species."""
+
+    def __init__(
+        self,
+        irreps_in: Irreps,
+        irreps_out: Irreps,
+        irreps_sh: Irreps,
+        settings: ModelSettings,
+        num_species: int,
+        mean_neighbours: float,
+        rng: torch.Generator | None,
+    ) -> None:
+        super().__init__()
+        gathered = Irreps([(settings.channels, ir) for _, ir in irreps_sh])
+        self.convolution = Convolution(irreps_in, irreps_sh, gathered, settings, mean_neighbours, rng)
+        self.contraction = SymmetricContraction(
+            self.convolution.irreps_out, irreps_out, settings.correlation, num_species, LAYOUT, rng
+        )
+        self.mix = Linear(irreps_out, irreps_out, LAYOUT, rng)
+        kept = irreps_out.filter(irreps_in)
+        self.skip = TypedLinear(irreps_in, kept, num_species, LAYOUT, rng)
+        self._missing = irreps_out.dim - kept.dim  # irreps are in order of degree: what is missing comes last
+
+    def forward(
+        self, features: Tensor, species: Tensor, harmonics: Tensor, radial: Tensor, edge_index: Tensor
+    ) -> Tensor:
+        skip = self.skip(features, species)
+        gathered = self.convolution(features, harmonics, radial, edge_index)
+        update = self.mix(self.contraction(gathered, species))
+        return update + nn.functional.pad(skip, (0, self._missing))
