@@ -2,6 +2,7 @@
 
 import os
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,12 @@ def checkout() -> Path:
 def data_dir() -> Path:
     """The small data that travels with the checkout; licences are in its README."""
     return CHECKOUT / "tests" / "data"
+
+
+@pytest.fixture
+def float64_default() -> Iterator[None]:
+    """Build e3nn's constants in float64: it rounds them to the default dtype, and this package does not."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)

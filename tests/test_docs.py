@@ -1,10 +1,11 @@
 """The pages run: code of README and tutorials is executed as it stands, and the site builds strictly.
 
 A fenced ``python`` block always runs; a ``bash`` block runs if its first line is the comment ``# tested``.
-Blocks of a page share one namespace and one empty folder. ``<!-- slow -->`` on the line before a block leaves it to
-`make test-all`.
+The blocks of a page share one namespace and one empty folder. A line ``<!-- slow -->`` before a block leaves
+it to `make test-all`.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -56,8 +57,6 @@ def blocks(text, page="page"):
 
 def run(steps, folder):
     """Run blocks in one fresh interpreter in ``folder``."""
-    import json
-
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     return subprocess.run(
         [sys.executable, "-c", DRIVER],
@@ -70,24 +69,20 @@ def run(steps, folder):
     )
 
 
-def runs_cleanly(page, folder, slow):
-    steps = [block for block in blocks(page.read_text(encoding="utf-8"), page.name) if slow or not block.slow]
-    done = run(steps, folder)
+def cases():
+    """Every page without its slow blocks, and whole in `make test-all` if it has some."""
+    for page in PAGES:
+        yield pytest.param(page, False, id=page.stem)
+        if any(block.slow for block in blocks(page.read_text(encoding="utf-8"))):
+            yield pytest.param(page, True, id=f"{page.stem}-whole", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("page", "slow"), list(cases()))
+def test_the_code_of_a_page_runs(page, slow, tmp_path):
+    found = blocks(page.read_text(encoding="utf-8"), page.name)
+    done = run([block for block in found if slow or not block.slow], tmp_path)
+    assert found, "a page of this list has code"
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_the_code_of_a_page_runs(page, tmp_path):
-    runs_cleanly(page, tmp_path, slow=False)
-
-
-SLOW_PAGES = [page for page in PAGES if any(b.slow for b in blocks(page.read_text(encoding="utf-8")))]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("page", SLOW_PAGES, ids=lambda page: page.stem)
-def test_the_slow_code_of_a_page_runs(page, tmp_path):
-    runs_cleanly(page, tmp_path, slow=True)
 
 
 PAGE = """

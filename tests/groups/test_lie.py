@@ -28,7 +28,7 @@ def test_exp_is_the_matrix_exponential(group, scale, rng):
 
 @pytest.mark.parametrize("group", WITH_LOG, ids=str)
 def test_log_is_the_matrix_logarithm(group, rng):
-    rotations = group.sample(20, rng=rng, dtype=torch.float64)
+    rotations = group.sample(8, rng=rng, dtype=torch.float64)
     rotations = rotations[torch.linalg.det(group.linear(rotations)) > 0]
     want = torch.from_numpy(np.stack([scipy.linalg.logm(m).real for m in rotations.numpy()]))
     torch.testing.assert_close(group.hat(group.log(rotations)), want, rtol=0, atol=1e-10)
@@ -85,16 +85,16 @@ def test_left_jacobian_is_the_mean_of_the_turning(n, rng):
     torch.testing.assert_close(left_jacobian(algebra), mean, rtol=0, atol=1e-13)
 
 
-@pytest.mark.parametrize("group", [SO(2), SO(3), SE(2), SE(3)], ids=str)
-@pytest.mark.parametrize("size", [0.0, 1e-7, 0.8, 1.3])
+@pytest.mark.parametrize("group", [SO(3), SE(2), SE(3)], ids=str)
+@pytest.mark.parametrize("size", [0.0, 1e-7, 1.2])
 def test_derivatives_up_to_second_order(group, size, rng):
     coordinates = size * torch.randn(group.dim, generator=rng, dtype=torch.float64)
     coordinates.requires_grad_()
     assert torch.autograd.gradcheck(group.exp, coordinates)
-    assert torch.autograd.gradgradcheck(group.exp, coordinates)
+    assert torch.autograd.gradgradcheck(group.exp, coordinates, fast_mode=True)
     jacobian = torch.autograd.functional.jacobian(lambda c: group.log(group.exp(c)), coordinates)
     torch.testing.assert_close(jacobian, torch.eye(group.dim, dtype=torch.float64), rtol=0, atol=1e-11)
-    assert torch.autograd.gradgradcheck(lambda c: group.log(group.exp(c)), coordinates)
+    assert torch.autograd.gradgradcheck(lambda c: group.log(group.exp(c)), coordinates, fast_mode=True)
 
 
 @pytest.mark.parametrize("size", [1e3, 1e8])

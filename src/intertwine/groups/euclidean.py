@@ -23,7 +23,7 @@ __all__ = ["SE", "E", "homogeneous"]
 
 def homogeneous(
     linear: Float[Tensor, "*linear n n"], translation: Float[Tensor, "*translation n"]
-) -> Float[Tensor, "*batch n+1 n+1"]:
+) -> Float[Tensor, "*batch m m"]:
     """Return the matrices ``[[linear, translation], [0, 1]]`` of the maps ``x -> linear x + translation``."""
     n = linear.shape[-1]
     check_element_shape(linear, (n, n), "square matrices")
@@ -63,17 +63,15 @@ class _EuclideanGroup(Group):
 
     def identity(
         self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> Float[Tensor, "*batch n+1 n+1"]:
+    ) -> Float[Tensor, "*batch m m"]:
         """Return identity matrices."""
         return torch.eye(self.n + 1, dtype=dtype, device=device).repeat(*batch, 1, 1)
 
-    def compose(
-        self, g: Float[Tensor, "*g n+1 n+1"], h: Float[Tensor, "*h n+1 n+1"]
-    ) -> Float[Tensor, "*gh n+1 n+1"]:
+    def compose(self, g: Float[Tensor, "*g m m"], h: Float[Tensor, "*h m m"]) -> Float[Tensor, "*gh m m"]:
         """Return the matrix product ``g h``."""
         return self._checked(g) @ self._checked(h)
 
-    def inverse(self, g: Float[Tensor, "*batch n+1 n+1"]) -> Float[Tensor, "*batch n+1 n+1"]:
+    def inverse(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch m m"]:
         """Return ``x -> R^T (x - t)``."""
         back = self.linear(g).mT
         return homogeneous(back, -(back @ self.translation(g).unsqueeze(-1)).squeeze(-1))
@@ -84,7 +82,7 @@ class _EuclideanGroup(Group):
         rng: torch.Generator | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
-    ) -> Float[Tensor, "*batch n+1 n+1"]:
+    ) -> Float[Tensor, "*batch m m"]:
         """Draw a Haar orthogonal part and, as the group is not compact, a normal translation.
 
         Each component of the translation has standard deviation ``translation_scale``, a field of the group.
@@ -94,7 +92,7 @@ class _EuclideanGroup(Group):
         return homogeneous(orthogonal, translation).to(dtype or torch.get_default_dtype())
 
     def contains(
-        self, g: Float[Tensor, "*batch n+1 n+1"], tolerance: float | None = None
+        self, g: Float[Tensor, "*batch m m"], tolerance: float | None = None
     ) -> Bool[Tensor, "*batch"]:
         """Tell whether the orthogonal part is one up to ``tolerance`` and the last row is (0, ..., 0, 1)."""
         last_row = self.identity(dtype=g.dtype, device=g.device)[-1]
@@ -103,32 +101,32 @@ class _EuclideanGroup(Group):
             self.rotations.contains(self.linear(g), tolerance) & (g[..., -1, :] == last_row).all(-1) & finite
         )
 
-    def apply(self, g: Float[Tensor, "*g n+1 n+1"], x: Float[Tensor, "*x n"]) -> Float[Tensor, "*gx n"]:
+    def apply(self, g: Float[Tensor, "*g m m"], x: Float[Tensor, "*x n"]) -> Float[Tensor, "*gx n"]:
         """Return the moved points ``R x + t``."""
         return self.rotations.apply(self.linear(g), x) + self.translation(g)
 
-    def linear(self, g: Float[Tensor, "*batch n+1 n+1"]) -> Float[Tensor, "*batch n n"]:
+    def linear(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch n n"]:
         """Return the orthogonal part."""
         return self._checked(g)[..., : self.n, : self.n]
 
-    def translation(self, g: Float[Tensor, "*batch n+1 n+1"]) -> Float[Tensor, "*batch n"]:
+    def translation(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch n"]:
         """Return the image of the origin."""
         return self._checked(g)[..., : self.n, self.n]
 
-    def hat(self, coordinates: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch n+1 n+1"]:
+    def hat(self, coordinates: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch m m"]:
         """Return ``[[hat(w), v], [0, 0]]`` of the coordinates (w, v)."""
         check_element_shape(coordinates, (self.dim,), f"the Lie algebra of {self}")
         turning, velocity = coordinates.split([self.rotations.dim, self.n], dim=-1)
         top = torch.cat([self.rotations.hat(turning), velocity.unsqueeze(-1)], dim=-1)
         return torch.cat([top, torch.zeros_like(top[..., :1, :])], dim=-2)
 
-    def vee(self, algebra: Float[Tensor, "*batch n+1 n+1"]) -> Float[Tensor, "*batch dim"]:
+    def vee(self, algebra: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch dim"]:
         """Return the coordinates (w, v)."""
         self._checked(algebra)
         turning = self.rotations.vee(algebra[..., : self.n, : self.n])
         return torch.cat([turning, algebra[..., : self.n, self.n]], dim=-1)
 
-    def exp(self, coordinates: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch n+1 n+1"]:
+    def exp(self, coordinates: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch m m"]:
         """Return the rigid motion reached at time one: ``(exp(w), J(w) v)``, J the left Jacobian."""
         algebra = self.hat(coordinates)
         if self.n not in (2, 3):
@@ -137,7 +135,7 @@ class _EuclideanGroup(Group):
         moved = (left_jacobian(turning) @ velocity.unsqueeze(-1)).squeeze(-1)
         return homogeneous(rotation_from_algebra(turning), moved)
 
-    def log(self, g: Float[Tensor, "*batch n+1 n+1"]) -> Float[Tensor, "*batch dim"]:
+    def log(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch dim"]:
         """Return the coordinates (w, v), with w of smallest norm, whose exponential is ``g``; n = 2 and 3.
 
         Raises:

@@ -155,7 +155,7 @@ class Affine(_LinearGroup):
         rng: torch.Generator | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
-    ) -> Float[Tensor, "*batch n+1 n+1"]:
+    ) -> Float[Tensor, "*batch m m"]:
         """Draw a Haar orthogonal matrix times a stretch, and a translation of scale ``translation_scale``."""
         orthogonal = O(self.n).sample(*batch, rng=rng, dtype=torch.float64, device=device)
         stretch = torch.linalg.matrix_exp(_symmetric(batch, self.n, self.stretch_scale, rng, device))
@@ -163,14 +163,14 @@ class Affine(_LinearGroup):
         return homogeneous(orthogonal @ stretch, translation).to(dtype or torch.get_default_dtype())
 
     def contains(
-        self, g: Float[Tensor, "*batch n+1 n+1"], tolerance: float | None = None
+        self, g: Float[Tensor, "*batch m m"], tolerance: float | None = None
     ) -> Bool[Tensor, "*batch"]:
         """Tell whether |det A| exceeds ``tolerance`` (0 if None) and the last row is (0, ..., 0, 1)."""
         last_row = self.identity(dtype=g.dtype, device=g.device)[-1]
         invertible = torch.linalg.det(self.linear(g)).abs() > (tolerance or 0.0)
         return invertible & (g[..., -1, :] == last_row).all(-1) & g.isfinite().all(-1).all(-1)
 
-    def translation(self, g: Float[Tensor, "*batch n+1 n+1"]) -> Float[Tensor, "*batch n"]:
+    def translation(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch n"]:
         """Return the image of the origin."""
         return self._checked(g)[..., : self.n, self.n]
 

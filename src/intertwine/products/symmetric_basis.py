@@ -21,13 +21,16 @@ __all__ = ["count_coupling_trees", "symmetric_basis"]
 
 
 def count_coupling_trees(irreps_in: Irreps, ir_out: Irrep, degree: int) -> int:
-    """Number of coupling trees of ``degree`` ordered factors that end in ``ir_out`` (MACE's number of weights)."""
+    """Return MACE's number of weights: trees of ``degree`` ordered factors that end in ``ir_out``.
+
+    As there, partial results have natural parity. The trees are not independent once the factors are equal.
+    """
     counts = Counter(irreps_in.irreps)
-    for _ in range(degree - 1):
+    for step in range(1, degree):
         grown: Counter = Counter()
         for ir, times in counts.items():
-            for other in irreps_in.irreps:
-                for result in ir * other:
+            for result in (result for other in irreps_in.irreps for result in ir * other):
+                if result.natural or step == degree - 1:
                     grown[result] += times
         counts = grown
     return counts[ir_out]

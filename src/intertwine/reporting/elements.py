@@ -27,7 +27,7 @@ class Element:
 
 
 _COMMON = {
-    1: Element("H", "#d5d8dc", 0.31),
+    1: Element("H", "#b9bec6", 0.31),
     3: Element("Li", "#a66bd4", 1.28),
     5: Element("B", "#e8a493", 0.84),
     6: Element("C", "#5d6670", 0.76),

@@ -1,7 +1,9 @@
 """A molecule in three dimensions as a plotly figure: balls, bonds, force arrows, and a slider through time.
 
 Positions in Å. Balls, half-bonds and arrows are meshes, one trace for each element, so that they keep their
-proportions at any zoom and a trajectory stays small enough for one file that works without a network.
+proportions at any zoom. Vertices are stored as 16-bit integers, so that a trajectory stays small enough for
+one file that works without a network; the hidden axes therefore count in a unit that depends on the size of
+the molecule.
 """
 
 from collections.abc import Sequence
@@ -23,8 +25,10 @@ _STICK = 0.11
 _ARROW = 1.6
 """Length in Å of the longest force arrow."""
 _SIDES = 8
-_BUDGET = 100_000
-"""Vertices of all frames together, about 1.6 MB of the page; an atom has about 100 with bonds and arrow."""
+_BUDGET = 220_000
+"""Vertices of all frames together, about 1.8 MB of the page."""
+_VERTICES = {1: 110, 2: 230}
+"""Vertices of an atom with its half-bonds and its arrow, by the number of subdivisions of the ball."""
 _LIGHT = {
     "ambient": 0.68,
     "diffuse": 0.55,
@@ -95,15 +99,19 @@ def view_molecule(
                 got=len(given),
                 expected=f"{len(frames)} frames",
             )
-    kept = _thinned(len(frames), min(max_frames, max(2, _BUDGET // (100 * len(z)))))
+    detail = 2 if len(z) <= 100 else 1
+    kept = _thinned(len(frames), min(max_frames, max(2, _BUDGET // (_VERTICES[detail] * len(z)))))
     turn, centre = _orientation(frames[kept[0]])
     frames = (frames[kept] - centre) @ turn
-    texts = [labels[index] for index in kept] if labels is not None else [str(index) for index in kept]
+    texts = [str(index) if labels is None else str(labels[index]) for index in kept]
     if arrows is not None:
         longest = float(np.linalg.norm(arrows, axis=-1).max())
         arrows = arrows[kept] @ turn * (_ARROW / longest if longest > 0 else 0.0)
     pairs = find_bonds(z, frames[0])
-    ball = _sphere(2 if len(kept) == 1 and len(z) <= 100 else 1)
+    ball = _sphere(detail)
+    extent = frames if arrows is None else np.concatenate([frames, frames + arrows])
+    low, high = extent.min((0, 1)) - 0.7, extent.max((0, 1)) + 0.7
+    unit = float(np.abs([low, high]).max()) / np.iinfo(np.int16).max
 
     def traces(index: int) -> list[tuple[str, str, Mesh, list[str]]]:
         x = frames[index]
@@ -115,16 +123,16 @@ def view_molecule(
     figure = go.Figure()
     for name, colour, (vertices, faces), texts_of_vertices in traces(0):
         figure.add_mesh3d(
-            **_axes(vertices, "xyz"), **_axes(faces, "ijk"), name=name, color=colour, showlegend=True,
-            text=texts_of_vertices, hoverinfo="text" if texts_of_vertices else "name", lighting=_LIGHT, flatshading=False,
-            lightposition={"x": 300, "y": -900, "z": 1200},
+            **_points(vertices, unit), **_corners(faces), name=name, color=colour, showlegend=True,
+            text=texts_of_vertices, hoverinfo="text" if texts_of_vertices else "name", lighting=_LIGHT,
+            lightposition={"x": 3e4, "y": -9e4, "z": 9e4},
         )  # fmt: skip
-    _scene(figure, frames, title, height)
+    _scene(figure, low / unit, high / unit, title, height)
     if len(kept) > 1:
         figure.frames = [
             go.Frame(
                 name=str(index),
-                data=[go.Mesh3d(**_axes(vertices, "xyz")) for _, _, (vertices, _), _ in traces(index)],
+                data=[go.Mesh3d(**_points(vertices, unit)) for _, _, (vertices, _), _ in traces(index)],
                 traces=list(range(len(figure.data))),
             )
             for index in range(len(kept))
@@ -197,6 +205,10 @@ def _sphere(subdivisions: int) -> Mesh:
             if c > b
         ]
     )
+    # All faces turn the same way around, else the shading of neighbours cancels along their common edge.
+    a, b, c = vertices[faces.T]
+    inward = (np.cross(b - a, c - a) * a).sum(1) < 0
+    faces[inward] = faces[inward][:, [0, 2, 1]]
     for _ in range(subdivisions):
         edges = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
         unique, inverse = np.unique(edges, axis=0, return_inverse=True)
@@ -231,13 +243,16 @@ def _join(parts: Sequence[Mesh]) -> Mesh:
     return np.concatenate([vertices for vertices, _ in parts]), np.concatenate(faces)
 
 
-def _axes(columns: np.ndarray, names: str) -> dict[str, np.ndarray]:
-    kind = np.float32 if names == "xyz" else np.int32
-    return {name: np.ascontiguousarray(columns[:, index], kind) for index, name in enumerate(names)}
+def _points(vertices: np.ndarray, unit: float) -> dict[str, np.ndarray]:
+    return dict(zip("xyz", np.round(vertices / unit).astype(np.int16).T.copy(), strict=True))
 
 
-def _scene(figure: Any, frames: np.ndarray, title: str, height: int) -> None:
-    low, high = frames.min((0, 1)) - 1.0, frames.max((0, 1)) + 1.0
+def _corners(faces: np.ndarray) -> dict[str, np.ndarray]:
+    kind = np.uint16 if faces.max() < 2**16 else np.uint32
+    return dict(zip("ijk", faces.astype(kind).T.copy(), strict=True))
+
+
+def _scene(figure: Any, low: np.ndarray, high: np.ndarray, title: str, height: int) -> None:
     size = high - low
     axes = {
         f"{name}axis": {"visible": False, "range": [float(low[i]), float(high[i])]}
@@ -246,12 +261,16 @@ def _scene(figure: Any, frames: np.ndarray, title: str, height: int) -> None:
     styled(figure, title, height, showlegend=True)
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 40 if title else 10, "b": 10},
-        legend={"x": 0.01, "y": 0.99, "yanchor": "top", "itemsizing": "constant"},
+        legend={"orientation": "v", "x": 0.01, "y": 0.99, "yanchor": "top", "itemsizing": "constant"},
         scene={
             **axes,
             "aspectmode": "manual",
             "aspectratio": dict(zip("xyz", (size / size.max() * 1.9).tolist(), strict=True)),
-            "camera": {"eye": {"x": 0.2, "y": -1.3, "z": 0.35}, "projection": {"type": "perspective"}},
+            "camera": {
+                "eye": {"x": 0.2, "y": -1.5, "z": 0.4},
+                "center": {"x": 0, "y": 0, "z": 0.08},
+                "projection": {"type": "perspective"},
+            },
             "bgcolor": "rgba(0,0,0,0)",
             "dragmode": "turntable",
         },

@@ -44,7 +44,7 @@ class Table:
     """A table of texts and numbers; columns that hold only numbers are set flush right.
 
     Args:
-        columns: the headings.
+        columns: the headings; a newline breaks a line.
         rows: one text or number for each column; None is shown as a dash.
         caption: a sentence above the table.
 
@@ -213,7 +213,7 @@ def _is_numeric(table: Table, column: int) -> bool:
     return bool(cells) and not any(isinstance(cell, str) and not _NUMBER.match(cell) for cell in cells)
 
 
-_NUMBER = re.compile(r"^[<>=\s]*[-+\N{MINUS SIGN}]?\d[\d.,e+-]*(\s*±\s*[\d.e-]+)?\s*%?$")
+_NUMBER = re.compile(r"^(\N{EN DASH}|[<>=\s]*[-+\N{MINUS SIGN}]?\d[\d.,e+-]*(\s*±\s*[\d.e-]+)?\s*%?)$")
 
 
 def _figure_json(figure: Any) -> Any:

@@ -86,7 +86,7 @@ def _density(x: np.ndarray, y: np.ndarray, low: float, high: float) -> Any:
         z=log_counts.T.astype(np.float32),
         customdata=counts.T.astype(np.int32),
         hovertemplate="reference %{x:.3g}<br>predicted %{y:.3g}<br>%{customdata} values<extra></extra>",
-        colorscale=[[0, "#a6cbe8"], [0.35, "#5b9fd3"], [0.7, "#2f7fc1"], [1, "#e08214"]],
+        colorscale=[[0, "#86b8df"], [0.35, "#5b9fd3"], [0.7, "#2f7fc1"], [1, "#e08214"]],
         showscale=False,
         hoverongaps=False,
     )
@@ -256,7 +256,7 @@ def energy_drift(
     return figure
 
 
-def element_errors(numbers: ArrayLike, errors: ArrayLike, unit: str, bins: int = 80) -> Any:
+def element_errors(numbers: ArrayLike, errors: ArrayLike, unit: str, bins: int = 48) -> Any:
     """Return the distribution of errors for each element, each with its own RMSE in the legend.
 
     Args:
@@ -291,8 +291,8 @@ def element_errors(numbers: ArrayLike, errors: ArrayLike, unit: str, bins: int =
             name=f"{element(int(number)).symbol}  {_three(rmse)}",
             hovertemplate="%{x:.3g}: %{y:.3g}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
-    styled(figure, f"Error of each element, with its RMSE in {unit}")
-    figure.update_xaxes(title_text=f"predicted minus reference / {unit}")
+    styled(figure, f"RMSE by element, {unit}", height=360)
+    figure.update_xaxes(title_text=f"error / {unit}")
     figure.update_yaxes(title_text=f"density / ({unit})⁻¹")
     _log_axis(figure, "yaxis")
     return figure

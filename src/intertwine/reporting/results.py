@@ -194,7 +194,7 @@ class ResultFile:
             path, fix="run the command that writes it: `intertwine reproduce SYSTEM` or `make bench`"
         )
         problems = _field_problems(data, _FILE, _FILE_WORDS)
-        rows = []
+        rows: list[Any] = []
         for index, raw in enumerate(
             data["rows"] if "rows" not in problems and isinstance(data, Mapping) else ()
         ):
@@ -208,7 +208,7 @@ class ResultFile:
                 expected="the fields that `intertwine.reporting.results` documents",
                 fix="do not edit it by hand; run its command again",
             )
-        return cls(**(data | {"rows": tuple(row for row in rows if row is not None)}))
+        return cls(**{**data, "rows": tuple(rows)})
 
 
 def _is_number(value: Any) -> bool:

@@ -51,11 +51,11 @@ def styled(figure: Any, title: str = "", height: int = 380, **layout: Any) -> An
         title={
             "text": title,
             "x": 0,
-            "xref": "paper",
+            "xref": "container",
             "xanchor": "left",
             "y": 0.98,
             "yanchor": "top",
-            "font": {"size": 15},
+            "font": {"size": 13.5},
         },
         font={"family": _FONT, "size": 13, "color": INK},
         colorway=list(COLOURS),
@@ -76,6 +76,7 @@ def styled(figure: Any, title: str = "", height: int = 380, **layout: Any) -> An
         "ticklen": 4,
         "tickcolor": MUTED,
         "title": {"standoff": 8},
+        "automargin": True,
     }
     figure.update_xaxes(**axis)
     figure.update_yaxes(**axis)

@@ -24,7 +24,7 @@ import math
 import re
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -158,7 +158,7 @@ def _cell(row: ResultRow, column: str, digits: int) -> str:
             return getattr(row, column)
 
 
-def _line(cells: Iterator[str] | Sequence[str]) -> str:
+def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -275,7 +275,8 @@ def stale_tables(file: str | Path, results: str | Path = "results") -> list[Stal
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``python -m intertwine.reporting.tables``; the exit status is 1 for a stale table, 2 for errors."""
     parser = argparse.ArgumentParser(
-        prog="python -m intertwine.reporting.tables", description=__doc__.split("\n")[0]
+        prog="python -m intertwine.reporting.tables",
+        description="Render the tables of documents from results files.",
     )
     parser.add_argument("files", nargs="+", type=Path, help="markdown files with tables")
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a table is stale")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from intertwine.errors import RepresentationError, ShapeError, SymmetryError
@@ -203,7 +203,7 @@ class Permuted(Representation):
 class NodeIndices(Representation):
     """Integers that point to items, ``i -> p[i]``: ``edge_index``, batch pointers, bonds."""
 
-    def apply(self, group: Group, g: Element, x: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
+    def apply(self, group: Group, g: Element, x: Int[Tensor, "*shape"]) -> Int[Tensor, "*shape"]:
         """Return the indices of the same items in their new places.
 
         Raises:

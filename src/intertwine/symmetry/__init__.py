@@ -1,6 +1,6 @@
-"""Declared symmetries, and how far a module is from keeping them: errors, the submodule at fault, conservative forces."""
+"""Declared symmetries, and how far a module is from keeping them: errors, culprits, conservative forces."""
 
-from intertwine.symmetry.check import CheckReport, check_factory, check_module
+from intertwine.symmetry.check import CheckReport, check_factory, check_forces, check_module
 from intertwine.symmetry.conservative import ConservativenessReport, conservativeness_error
 from intertwine.symmetry.describe import describe_element
 from intertwine.symmetry.equivariance import equivariance_error
@@ -20,6 +20,7 @@ __all__ = [
     "Symmetry",
     "Target",
     "check_factory",
+    "check_forces",
     "check_module",
     "conservativeness_error",
     "describe_element",

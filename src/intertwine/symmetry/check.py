@@ -1,4 +1,4 @@
-"""A whole check of one module: equivariance, where it breaks if it does, and whether forces are conservative."""
+"""A whole check of one module: equivariance, where it breaks, and whether forces are conservative."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from intertwine.symmetry.report import EquivarianceReport
 from intertwine.symmetry.symmetry import Symmetry
 from intertwine.symmetry.target import load_target
 
-__all__ = ["CheckReport", "check_factory", "check_module"]
+__all__ = ["CheckReport", "check_factory", "check_forces", "check_module"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,12 @@ class CheckReport:
     Args:
         name: what was checked.
         equivariance: errors of the declared law.
-        localisation: which submodule breaks it; None if the law holds, or the checked object has no submodules.
-        conservativeness: whether forces are the gradient of the energy; None if the module does not return both, or the
-            forces could not be differentiated, see ``notes``.
+        localisation: which submodule breaks it; None if the law holds, or the checked object has no
+            submodules.
+        conservativeness: whether forces are the gradient of the energy; None if the module does not return
+            both.
         tolerance: relative error up to which the law counts as kept; None for the default of the precision.
-        notes: what could not be checked, and why.
+        notes: what kept a check from being as sharp as it could be.
     """
 
     name: str
@@ -88,7 +89,7 @@ def check_module(
     energy: str = "energy",
     forces: str = "forces",
 ) -> CheckReport:
-    """Return the errors of a module's symmetry, the submodule at fault, and the conservativeness of its forces.
+    """Return a module's symmetry errors, the submodule at fault, and how conservative its forces are.
 
     Args:
         module: a module or a function.
@@ -98,7 +99,8 @@ def check_module(
         trials: elements drawn of each kind.
         rng: source of randomness; a fixed seed if not given.
         dtype: precision in which a copy is evaluated; None keeps it.
-        tolerance: relative error up to which the law counts as kept; by default what is rounding in the precision.
+        tolerance: relative error up to which the law counts as kept; by default what is rounding in the
+            precision.
         positions: name of the input that forces are derivatives by.
         energy: name of the output that is the energy.
         forces: name of the output that is the force.
@@ -109,9 +111,11 @@ def check_module(
     found = None
     if not report.passed(tolerance) and isinstance(module, nn.Module):
         found = localise(module, inputs, symmetry, rng=rng, dtype=dtype)
-    conservativeness, notes = _conservativeness(module, inputs, (positions, energy, forces), rng, dtype)
-    name = name or getattr(module, "__name__", type(module).__name__)
-    return CheckReport(name, report, found, conservativeness, tolerance, notes)
+    conservativeness, notes = check_forces(
+        module, inputs, rng=rng, dtype=dtype, positions=positions, energy=energy, forces=forces
+    )
+    title: str = name or getattr(module, "__name__", type(module).__name__)
+    return CheckReport(title, report, found, conservativeness, tolerance, notes)
 
 
 def check_factory(
@@ -122,13 +126,15 @@ def check_factory(
     output: str | Representation | Mapping[str, Representation] | None = None,
     **settings: Any,
 ) -> CheckReport:
-    """Return the check of the module that an import path leads to, as ``intertwine check package.module:factory`` does.
+    """Return the check of the module at an import path, as ``intertwine check package.module:name`` does.
 
     Args:
         path: ``package.module:name``, see ``load_target``; it must come with example inputs.
         group: the group or its name, such as ``"E(3) x S_n"``; needed if the module declares no symmetry.
-        inputs: representations by argument, or text: ``"positions=permuted(point), species=permuted(invariant)"``.
-        output: the representation of the output, or text: ``"vector"``, ``"energy=invariant, forces=permuted(vector)"``.
+        inputs: representations by argument, or text: ``"positions=permuted(point),
+            species=permuted(invariant)"``.
+        output: the representation of the output, or text: ``"vector"``, ``"energy=invariant,
+            forces=permuted(vector)"``.
         **settings: arguments of ``check_module``.
 
     Raises:
@@ -162,34 +168,43 @@ def _symmetry(group: Any, inputs: Any, output: Any) -> Symmetry:
     return Symmetry(parse_group(group) if isinstance(group, str) else group, inputs or {}, output)
 
 
-def _conservativeness(
+def check_forces(
     module: Callable,
     inputs: Tensor | Sequence | Mapping[str, Any],
-    names: tuple[str, str, str],
-    rng: torch.Generator,
-    dtype: torch.dtype | None,
+    *,
+    rng: torch.Generator | None = None,
+    dtype: torch.dtype | None = torch.float64,
+    positions: str = "positions",
+    energy: str = "energy",
+    forces: str = "forces",
 ) -> tuple[ConservativenessReport | None, tuple[str, ...]]:
-    """Check forces against the energy where the module takes positions and returns both."""
-    at, energy, forces = names
+    """Return whether the forces that a module returns are the gradient of the energy that it returns.
+
+    The report is None for a module that lacks one of the names; the notes say what kept a check from being
+    sharp.
+
+    Args:
+        module: a module or a function with these outputs.
+        inputs: one tensor, a sequence in the order of the arguments, or a mapping by name.
+        rng: source of randomness; a fixed seed if not given.
+        dtype: precision in which a copy is evaluated; None keeps it.
+        positions: name of the input that forces are derivatives by.
+        energy: name of the output that is the energy.
+        forces: name of the output that is the force.
+    """
     named = {name: convert(value, dtype) for name, value in name_inputs(module, inputs).items()}
-    positions = named.get(at)
+    moving = named.get(positions)
     evaluation = Evaluation.prepare(module, not isinstance(inputs, Mapping), dtype)
-    if not isinstance(positions, Tensor) or not {energy, forces} <= set(evaluation(named)):
+    if not isinstance(moving, Tensor) or not {energy, forces} <= set(evaluation(named)):
         return None, ()
 
     def output(name: str) -> Callable[[Tensor], Tensor]:
-        return lambda moved: name_outputs(evaluation.raw(named | {at: moved}, attached=at))[name]
+        return lambda moved: name_outputs(evaluation.raw(named | {positions: moved}, attached=positions))[
+            name
+        ]
 
-    try:
-        method = (
-            "autograd"
-            if output(forces)(positions.clone().requires_grad_(True)).requires_grad
-            else "finite_difference"
-        )
-        report = conservativeness_error(
-            output(forces), positions, energy=output(energy), rng=rng, method=method
-        )
-    except RuntimeError as error:
-        return None, (f"Conservativeness was not checked: {error}",)
-    notes = "The forces are detached, so their Jacobian was taken by finite differences."
-    return report, (() if method == "autograd" else (notes,))
+    attached = output(forces)(moving.clone().requires_grad_(True)).requires_grad
+    method = "autograd" if attached else "finite_difference"
+    report = conservativeness_error(output(forces), moving, energy=output(energy), rng=rng, method=method)
+    note = "The forces are detached, so their Jacobian was taken by finite differences."
+    return report, (() if attached else (note,))

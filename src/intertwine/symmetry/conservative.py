@@ -1,9 +1,10 @@
 """Whether a force field is the gradient of one energy: F = -dE/dx exactly if the Jacobian dF/dx is symmetric.
 
-The Jacobian J is probed, not built: for random directions u_1 .. u_k the numbers A_ij = u_i . J u_j form a small matrix
-that is symmetric if J is. With a few probes this costs a few backward passes, whatever the number of atoms.
-The directions are longer where J is small, so that every atom has a say and the stiffest pair does not hide the rest.
-A factor common to all forces keeps J symmetric; only the comparison with the energy sees it.
+The Jacobian J is probed, not built: for random directions u_1 .. u_k the numbers A_ij = u_i . J u_j form a
+small matrix that is symmetric if J is. With a few probes this costs a few backward passes, whatever the
+number of atoms. The directions are longer where J is small, so that every atom has a say and the stiffest
+pair does not hide the rest. A factor common to all forces keeps J symmetric; only the comparison with the
+energy sees it.
 """
 
 from collections.abc import Callable
@@ -20,13 +21,14 @@ from intertwine.symmetry.evaluate import Evaluation
 __all__ = ["ConservativenessReport", "conservativeness_error"]
 
 Method = Literal["autograd", "finite_difference"]
-"""How derivatives are taken: by autograd, or by central differences where forces or energy are not differentiable."""
+"""How derivatives are taken: central differences are for forces or energies without a gradient graph."""
 
 _METHODS = ("autograd", "finite_difference")
-_SCOUTS = 2
+_SCOUTS = 4
 """Directions spent on finding the size of every row of the Jacobian."""
-# Measured on Lennard-Jones clusters of 30 atoms: correct forces stay 4 times (float32 finite differences) to 300 times
-# (float32 autograd) below these limits; by autograd, one force component of ninety that is wrong by 1 % is above them.
+# Measured on Lennard-Jones clusters of 30 atoms: correct forces stay 4 times (float32 finite differences) to
+# 300 times (float32 autograd) below these limits; by autograd, one force component of ninety that is wrong
+# by 1 % is above them.
 _JACOBIAN_TOLERANCE = {
     ("autograd", torch.float64): 1e-9,
     ("autograd", torch.float32): 5e-5,
@@ -48,8 +50,10 @@ class ConservativenessReport:
     Args:
         jacobian_asymmetry: size of the antisymmetric part of dF/dx relative to its symmetric part.
         energy_mismatch: size of F + dE/dx relative to F; None without an energy.
-        jacobian_tolerance: what counts as rounding in ``jacobian_asymmetry``, for the method and the precision used.
-        energy_tolerance: the same for ``energy_mismatch``; for finite differences it grows with the size of the energy.
+        jacobian_tolerance: what counts as rounding in ``jacobian_asymmetry``, for the method and the
+            precision used.
+        energy_tolerance: the same for ``energy_mismatch``; for finite differences it grows with the size of
+            the energy.
         method: how dF/dx was taken.
         energy_method: how dE/dx was taken; None without an energy.
         dtype: the precision used.
@@ -66,7 +70,7 @@ class ConservativenessReport:
     probes: int
 
     def passed(self, tolerance: float | None = None) -> bool:
-        """Return whether both errors are below ``tolerance``, by default what the method and the precision allow."""
+        """Return whether both errors are within ``tolerance``, by default what counts as rounding."""
         return self._symmetric(tolerance) and self._matches(tolerance)
 
     def _symmetric(self, tolerance: float | None = None) -> bool:
@@ -90,8 +94,10 @@ class ConservativenessReport:
         ]
         if not self._symmetric():
             lines.append(
-                "No energy has these forces as its gradient: molecular dynamics will not conserve energy. Usual causes: "
-                "forces from a separate output head, one component or one kind of pair treated differently, a detached "
+                "No energy has these forces as its gradient: molecular dynamics will not conserve energy. "
+                "Usual causes: "
+                "forces from a separate output head, one component or one kind of pair treated differently, "
+                "a detached "
                 "term, or a fused kernel with a wrong derivative."
             )
         if self.energy_mismatch is not None:
@@ -101,7 +107,8 @@ class ConservativenessReport:
             )
             if self._symmetric() and not self._matches():
                 lines.append(
-                    "The forces are the gradient of some energy, not of this one. Usual causes: a wrong unit or scale, "
+                    "The forces are the gradient of some energy, not of this one. Usual causes: a wrong "
+                    "unit or scale, "
                     "or a term that enters the energy and not the forces."
                 )
         if self.passed():
@@ -126,16 +133,17 @@ def conservativeness_error(
     """Return how far ``forces(positions)`` are from the gradient of one energy.
 
     Args:
-        forces: function or module from positions to forces of the same shape. With ``method="autograd"`` the forces
-            must themselves be differentiable (a force model has to use ``create_graph=True``).
+        forces: function or module from positions to forces of the same shape. With ``method="autograd"`` the
+            forces must themselves be differentiable (a force model has to use ``create_graph=True``).
         positions: where to test; a configuration away from equilibrium, so that forces are not near zero.
-        energy: function from positions to an energy (a tensor is summed). Differentiated by autograd, or by central
-            differences along the force and along random directions where it is not differentiable.
+        energy: function from positions to an energy (a tensor is summed). Differentiated by autograd, or by
+            central differences along the force and along random directions where it is not differentiable.
         probes: number of random directions, at least 2.
         rng: source of the directions; a fixed seed if not given.
         dtype: precision of the check; the one of the positions if not given.
         method: how dF/dx is taken.
-        step: length of the finite-difference step, in the unit of the positions; chosen from the precision if not given.
+        step: length of the finite-difference step, in the unit of the positions; chosen from the precision
+            if not given.
 
     Raises:
         SymmetryError: if autograd is asked for and the forces are not differentiable.
@@ -149,7 +157,7 @@ def conservativeness_error(
         )
     dtype = dtype or positions.dtype
     positions = positions.detach().to(dtype)
-    step = step or 0.5 * torch.finfo(dtype).eps ** 0.25
+    step = float(0.5 * torch.finfo(dtype).eps ** 0.25) if step is None else step
     rng = rng or torch.Generator().manual_seed(0)
     directions = torch.randn(
         probes + _SCOUTS, *positions.shape, generator=rng, dtype=dtype, device=rng.device
@@ -172,7 +180,7 @@ def conservativeness_error(
 def _force_jacobian(
     forces: Callable[[Tensor], Tensor], positions: Tensor, method: Method, step: float
 ) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """The forces, and the function that gives J^T u (autograd) or J u (finite differences) for a batch of directions u."""
+    """The forces, and the function from directions u to J^T u (autograd) or J u (finite differences)."""
     leaf = positions.clone().requires_grad_(True)
     with torch.enable_grad():
         value = forces(leaf)
@@ -200,15 +208,15 @@ def _force_jacobian(
             "the forces are not differentiable, so their Jacobian cannot be taken by autograd",
             got="forces without a gradient graph",
             expected="forces that depend on the positions through differentiable operations",
-            fix='use create_graph=True where the model takes its gradient, or method="finite_difference" here '
-            "(slower and less sharp, needs nothing of the model)",
+            fix='use create_graph=True where the model takes its gradient, or method="finite_difference" '
+            "here (slower and less sharp, needs nothing of the model)",
         )
     return value.detach(), by_autograd
 
 
 def _lengths(columns: Float[Tensor, "k *batch"]) -> Float[Tensor, "*batch"]:
-    """Length of the directions per component: the inverse root of the size of that row of the Jacobian."""
-    size = columns.square().mean(0).sqrt()
+    """Length of the directions: for each atom the inverse root of the size of its rows of the Jacobian."""
+    size = columns.square().mean((0, -1)).sqrt()[..., None].expand(columns.shape[1:])
     if not size.max() > 0:
         return torch.ones_like(size)
     return (size / size.max()).clamp_min(1e-4).rsqrt()
@@ -233,7 +241,7 @@ def _asymmetry(probed: Float[Tensor, "k k"]) -> float:
 def _slope(
     function: Callable[[Tensor], Tensor], positions: Tensor, direction: Tensor, step: float
 ) -> Float[Tensor, "*out"]:
-    """Derivative of ``function`` along ``direction`` by central differences of fourth order, largest move ``2 step``."""
+    """Derivative along ``direction``: central differences of fourth order with moves up to ``2 step``."""
     length = direction.abs().max()
     move = direction * (step / length)
     inner = function(positions + move) - function(positions - move)
@@ -244,12 +252,13 @@ def _slope(
 def _energy_mismatch(
     energy: Callable[[Tensor], Tensor], forces: Tensor, positions: Tensor, directions: Tensor, step: float
 ) -> tuple[float, float, Method]:
-    """Size of F + dE/dx over the size of F and what counts as rounding; autograd if there is a gradient, else slopes."""
+    """Size of F + dE/dx over that of F, and what counts as rounding; slopes if there is no gradient."""
     size, dtype = float(forces.norm()), positions.dtype
     leaf = positions.clone().requires_grad_(True)
     with torch.enable_grad():
         value = energy(leaf).sum()
         gradient = _gradient(value, leaf)
+        level = abs(float(value.detach()))
     if gradient is not None:
         limit = _ENERGY_TOLERANCE.get(("autograd", dtype), 5e-2)
         return _ratio(float((forces + gradient).norm()), size), limit, "autograd"
@@ -260,13 +269,13 @@ def _energy_mismatch(
         direction = direction / direction.norm()
         slope = _slope(lambda x: _detached(energy, x).sum(), positions, direction, step)
         worst = max(worst, abs(float((forces * direction).sum() + slope)))
-        rounding = max(rounding, float(value.abs() * direction.abs().max()) * torch.finfo(dtype).eps / step)
+        rounding = max(rounding, level * float(direction.abs().max()) * torch.finfo(dtype).eps / step)
     limit = max(_ENERGY_TOLERANCE.get(("finite_difference", dtype), 5e-2), _ratio(rounding, size))
     return _ratio(worst, size), limit, "finite_difference"
 
 
 def _gradient(value: Tensor, leaf: Tensor) -> Tensor | None:
-    """Gradient by autograd, or None where the value has no graph, or a model has already spent it on its forces."""
+    """Gradient by autograd, or None where there is no graph, or a model has spent it on its forces."""
     if not value.requires_grad:
         return None
     try:

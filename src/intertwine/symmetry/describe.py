@@ -1,6 +1,7 @@
 """Group elements in words: "rotation by 133° about (0.10, 0.20, 0.97), shifted by (1.20, -0.30, 0.41)".
 
-Only the three capabilities of a group are read (linear part, translation, permutation), so any group is described.
+Only the three capabilities of a group are read (linear part, translation, permutation), so any group is
+described.
 """
 
 import math
@@ -69,7 +70,7 @@ def _describe_plane(matrix: Float[Tensor, "2 2"], improper: bool) -> str:
 
 
 def _describe_space(matrix: Float[Tensor, "3 3"], improper: bool) -> str:
-    """A proper rotation by angle and axis; an improper one as a rotation and a reflection in the plane normal to it."""
+    """A rotation by angle and axis; an improper one as that and a reflection in the plane normal to it."""
     if not improper:
         angle, axis = _angle_axis(matrix)
         return f"rotation by {_degrees(angle)} about {_numbers(axis)}"
@@ -83,7 +84,7 @@ def _describe_space(matrix: Float[Tensor, "3 3"], improper: bool) -> str:
 
 
 def _angle_axis(rotation: Float[Tensor, "3 3"]) -> tuple[Tensor, Tensor]:
-    """Angle in [0, pi] and unit axis; the axis comes from the symmetric part where the angle is close to pi."""
+    """Angle in [0, pi] and unit axis, which comes from the symmetric part where the angle is near pi."""
     cosine = ((rotation.trace() - 1) / 2).clamp(-1, 1)
     skew = torch.stack(
         [
@@ -124,4 +125,4 @@ def _degrees(angle: Tensor | float) -> str:
 
 
 def _numbers(values: Tensor) -> str:
-    return "(" + ", ".join(f"{float(value):.2f}" for value in values) + ")"
+    return "(" + ", ".join(f"{round(float(value), 2) + 0.0:.2f}" for value in values) + ")"

@@ -1,7 +1,9 @@
 """Which elements a check draws: from the whole group, and from each kind of element that the group has.
 
-Drawn one kind at a time, errors tell which law is broken. "Reflections" are all elements of determinant -1, not mirrors
-alone: two mirrors make a rotation, so a map that keeps every mirror keeps every rotation, and nothing is hidden.
+Drawn one kind at a time, errors tell which law is broken. "Reflections" are all elements of determinant -1,
+not mirrors
+alone: two mirrors make a rotation, so a map that keeps every mirror keeps every rotation, and nothing is
+    hidden.
 """
 
 from typing import Any
@@ -25,8 +27,8 @@ def draw_parts(
 ) -> dict[str, list[Element]]:
     """Return ``trials`` elements of each kind that the group has, and of the whole group.
 
-    Kinds are ``rotations``, ``reflections``, ``linear maps`` (where they are not orthogonal), ``translations`` and
-    ``permutations``. A group with one kind gives the whole group only.
+    Kinds are ``rotations``, ``reflections``, ``linear maps`` (where they are not orthogonal),
+    ``translations`` and ``permutations``. A group with one kind gives the whole group only.
     """
     whole = _unstack(group.sample(trials, rng=rng, dtype=dtype), trials)
     factors = group.factors if isinstance(group, ProductGroup) else (group,)

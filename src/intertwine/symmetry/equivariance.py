@@ -1,7 +1,7 @@
 """How far a module is from commuting with a group: f(g x) against g f(x), over drawn elements g.
 
-The module is copied, put in evaluation mode and evaluated in float64 unless told otherwise, so that what is left is
-rounding (some machine epsilons) or a fault. Errors are relative to the largest entry of the output.
+The module is copied, put in evaluation mode and evaluated in float64 unless told otherwise, so that what is
+left is rounding (some machine epsilons) or a fault. Errors are relative to the largest entry of the output.
 """
 
 import math
@@ -61,8 +61,8 @@ def equivariance_error(
 ) -> EquivarianceReport:
     """Return how far ``module`` is from keeping the symmetry that it declares, on the given inputs.
 
-    Elements are drawn from the whole group and, where the group has several kinds, from each kind alone (rotations,
-    reflections, translations, permutations), so that the report says which of them break.
+    Elements are drawn from the whole group and, where the group has several kinds, from each kind alone
+    (rotations, reflections, translations, permutations), so that the report says which of them break.
 
     Args:
         module: a module or a function from tensors to a tensor, a tuple or a mapping. It is not changed.
@@ -143,7 +143,7 @@ def _warnings(
     rng: torch.Generator,
     dtype: torch.dtype | None,
 ) -> list[str]:
-    """Say where the check means little: random outputs, outputs that ignore the inputs, outputs of low precision."""
+    """Say where the check means little: outputs that are random, ignore the inputs, or have low precision."""
     warnings = []
     again = evaluation(inputs)
     random = [
@@ -151,7 +151,8 @@ def _warnings(
     ]
     if random:
         warnings.append(
-            f"two calls with the same inputs give different values of {', '.join(random)}: part of the error may be "
+            f"two calls with the same inputs give different values of {', '.join(random)}: part of the "
+            f"error may be "
             "randomness in the module, not a broken law."
         )
     constant = [
@@ -159,7 +160,8 @@ def _warnings(
     ]
     if constant:
         warnings.append(
-            f"{', '.join(constant)} did not change when the inputs were perturbed: an output that ignores its inputs "
+            f"{', '.join(constant)} did not change when the inputs were perturbed: an output that ignores "
+            f"its inputs "
             "satisfies any invariance, so this says nothing about the module."
         )
     if dtype is not None:
@@ -173,7 +175,7 @@ def _warnings(
 def _ignoring(
     evaluation: Evaluation, inputs: Mapping[str, Any], reference: Mapping[str, Tensor], rng: torch.Generator
 ) -> list[str]:
-    """Names of outputs, not all zero, that stay exactly the same when every floating-point input is perturbed."""
+    """Names of outputs, not all zero, that stay the same when every floating-point input is perturbed."""
     perturbed = {name: _perturbed(value, rng) for name, value in inputs.items()}
     if all(perturbed[name] is inputs[name] for name in inputs):
         return []

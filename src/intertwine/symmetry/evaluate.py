@@ -27,7 +27,7 @@ _COMPLEX = {torch.float64: torch.complex128, torch.float32: torch.complex64}
 
 
 def argument_names(module: Callable) -> tuple[list[str], bool] | None:
-    """Return the names of the arguments of ``forward`` and whether others are accepted; None if they are not known."""
+    """Return the argument names of ``forward`` and whether it accepts others; None if not known."""
     try:
         parameters = inspect.signature(module.forward if isinstance(module, nn.Module) else module).parameters
     except (TypeError, ValueError):
@@ -41,12 +41,13 @@ def name_inputs(module: Callable, inputs: Tensor | Sequence | Mapping[str, Any])
     """Return the inputs by the names of the arguments of ``forward``, in order.
 
     Raises:
-        SymmetryError: if there are more positional inputs than arguments, or an input has a name ``forward`` lacks.
+        SymmetryError: if there are more positional inputs than arguments, or an input has a name ``forward``
+            lacks.
     """
     known = argument_names(module)
     if isinstance(inputs, Mapping):
-        unknown = [] if known is None or known[1] else [name for name in inputs if name not in known[0]]
-        if unknown:
+        unknown = [name for name in inputs if known is not None and not known[1] and name not in known[0]]
+        if unknown and known is not None:
             raise SymmetryError(
                 f"{type(module).__name__} has no argument of that name", got=unknown, expected=known[0]
             )
@@ -65,7 +66,7 @@ def name_inputs(module: Callable, inputs: Tensor | Sequence | Mapping[str, Any])
 
 
 def convert(value: Any, dtype: torch.dtype | None) -> Any:
-    """Return a detached copy of a tensor, or of the tensors in a list, tuple or dictionary, in the given precision.
+    """Return detached copies in the given precision of a tensor, or of those in a list, tuple or dictionary.
 
     Integers and booleans keep their type; complex tensors keep being complex. ``None`` keeps every type.
     """
@@ -86,7 +87,7 @@ def convert(value: Any, dtype: torch.dtype | None) -> Any:
 
 
 def name_outputs(value: Any) -> dict[str, Tensor]:
-    """Return the tensors of an output by name: ``output`` for one tensor, places for a tuple, keys for a mapping.
+    """Return an output's tensors by name: ``output`` for one tensor, places in a tuple, keys of a mapping.
 
     Nested outputs are joined by dots; what is not a tensor is left out.
     """
@@ -95,7 +96,7 @@ def name_outputs(value: Any) -> dict[str, Tensor]:
     if isinstance(value, Mapping):
         items = [(str(name), item) for name, item in value.items()]
     elif isinstance(value, tuple) and hasattr(value, "_fields"):
-        items = list(zip(value._fields, value, strict=True))
+        items = list(value._asdict().items())  # pyright: ignore[reportAttributeAccessIssue]
     elif isinstance(value, list | tuple):
         items = [(str(place), item) for place, item in enumerate(value)]
     elif is_dataclass(value) and not isinstance(value, type):

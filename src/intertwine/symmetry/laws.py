@@ -1,7 +1,8 @@
-"""Which law a tensor obeys, inferred from its values before and after the inputs of a network were transformed.
+"""Which law a tensor obeys, inferred from its values before and after a network's inputs were transformed.
 
-Candidates are the representations that can be read off a shape (invariant, vector, point, Cartesian tensor, along any
-axis; permuted along one or two axes), and the irreps that the network's modules name. The first that fits is the answer.
+Candidates are the representations that can be read off a shape (invariant, vector, point, Cartesian tensor,
+along any axis; permuted along one or two axes), and the irreps that the network's modules name. The first
+that fits is the answer.
 """
 
 import itertools
@@ -47,7 +48,7 @@ class _AlongAxis(Representation):
 
 
 def declared_irreps(modules: Iterable[nn.Module]) -> list[IrrepsTensor]:
-    """Return the irreps that modules name in attributes such as ``irreps_in``, in the layout they name, once each."""
+    """Return the irreps that modules name in attributes such as ``irreps_in``, in their layout, once each."""
     found: dict[IrrepsTensor, None] = {}
     for module in modules:
         layout = getattr(module, "layout", "mul_ir")
@@ -79,17 +80,18 @@ class LawFinder:
     tolerance: float
 
     def find(self, before: Tensor, after: Sequence[Tensor]) -> tuple[Representation | None, float]:
-        """Return the first law that takes ``before`` to each of ``after``, or None; and the smallest deviation met."""
-        smallest = math.inf
+        """Return the first law from ``before`` to each of ``after``, or None; and the smallest deviation."""
+        closest, smallest = None, math.inf
         for law in itertools.chain(self._candidates(before), self.declared):
-            error = self.deviation(law, before, after)
+            error = self._deviation(law, before, after, stop=self.tolerance)
             if error <= self.tolerance:
                 return law, error
-            smallest = min(smallest, error)
-        return None, smallest
+            if error < smallest:
+                closest, smallest = law, error
+        return None, smallest if closest is None else self._deviation(closest, before, after, stop=math.inf)
 
-    def deviation(self, law: Representation, before: Tensor, after: Sequence[Tensor]) -> float:
-        """Return the largest relative deviation from one law."""
+    def _deviation(self, law: Representation, before: Tensor, after: Sequence[Tensor], stop: float) -> float:
+        """Largest relative deviation from one law, or the first that exceeds ``stop``."""
         worst = 0.0
         for element, moved in zip(self.elements, after, strict=True):
             if moved.shape != before.shape:
@@ -105,6 +107,8 @@ class LawFinder:
                 worst = max(worst, float((expected != moved).any()))
             else:
                 worst = max(worst, _nan_is_worst(float((expected - moved).abs().max()) / size))
+            if worst > stop:
+                break
         return worst
 
     def _candidates(self, x: Tensor) -> Iterator[Representation]:

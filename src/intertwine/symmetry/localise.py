@@ -1,8 +1,9 @@
-"""Which submodule breaks a symmetry: the first, innermost one whose inputs obey a law and whose output obeys none.
+"""Which submodule breaks a symmetry: the first, innermost whose inputs obey a law and whose output does not.
 
-The module is run on x and on g x for a few elements g, and every tensor that a submodule receives or returns is compared
-between the runs. A submodule that declares a ``symmetry`` is held to it on the inputs it receives; for the others a law
-is inferred from the tensors. The search goes downward: a submodule is blamed only if all modules around it fail too.
+The module is run on x and on g x for a few elements g, and every tensor that a submodule receives or returns
+is compared between the runs. A submodule that declares a ``symmetry`` is held to it on the inputs it
+receives; for the others a law is inferred from the tensors. The search goes downward: a submodule is blamed
+only if all modules around it fail too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -121,8 +122,8 @@ def localise(
         dtype: precision in which the copy is evaluated; None keeps module and inputs as they are.
 
     Raises:
-        SymmetryError: if no symmetry is known, it does not fit the module, or the path through the submodules depends on
-            the element.
+        SymmetryError: if no symmetry is known, it does not fit the module, or the path through the
+            submodules depends on the element.
     """
     symmetry = declared_symmetry(module, symmetry)
     if not isinstance(module, nn.Module):
@@ -138,9 +139,10 @@ def localise(
         (value.device for value in named.values() if isinstance(value, Tensor)), torch.device("cpu")
     )
     elements = [move_element(element, device) for part in parts.values() for element in part]
-    before = record_calls(evaluation, named)
-    after = [record_calls(evaluation, transform(symmetry, element, named)) for element in elements]
-    modules = list(evaluation.module.modules())
+    copied = evaluation.module if isinstance(evaluation.module, nn.Module) else module
+    before = record_calls(evaluation, copied, named)
+    after = [record_calls(evaluation, copied, transform(symmetry, element, named)) for element in elements]
+    modules = list(copied.modules())
     finder = LawFinder(
         symmetry.group, elements, declared_irreps(modules), _declared(symmetry, modules), tolerance
     )
@@ -205,7 +207,7 @@ class _Search:
         return call
 
     def _recovered(self, call: Call, siblings: Sequence[Call]) -> bool:
-        """Whether a later sibling makes lawful outputs of what obeys no law here: then the law was only not among those tried."""
+        """Whether a later sibling makes lawful outputs of what seems lost: its law was then not tried."""
         lost = self.lawless[id(call)]
         later = siblings[[id(other) for other in siblings].index(id(call)) + 1 :]
         return any(lost & other.received and other.outputs and not self.lawless[id(other)] for other in later)
@@ -240,8 +242,7 @@ def _declared(symmetry: Symmetry, modules: Sequence[nn.Module]) -> list[Represen
     found: dict[Representation, None] = {}
     for law in known:
         if isinstance(law, Symmetry):
-            outputs = [law.output] if isinstance(law.output, Representation) else law.output.values()
-            found |= dict.fromkeys([*law.inputs.values(), *outputs])
+            found |= dict.fromkeys([*law.inputs.values(), *law.output_representations])
     return list(found)
 
 

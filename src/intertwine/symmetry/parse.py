@@ -1,7 +1,8 @@
 """Representations as text: ``"positions=Permuted(Point), species=Permuted(Invariant)"``.
 
-Names are those of the classes, in any case: ``invariant``, ``vector``, ``pseudovector``, ``pseudoscalar``, ``point``,
-``cartesian(2)``, ``irreps(8x0e + 4x1o)``, ``nodes`` (indices of items), ``permuted(point)``, ``permuted(0, 1, invariant)``.
+Names are those of the classes, in any case: ``invariant``, ``vector``, ``pseudovector``, ``pseudoscalar``,
+``point``, ``cartesian(2)``, ``irreps(8x0e + 4x1o)``, ``nodes`` (indices of items), ``permuted(point)``,
+``permuted(0, 1, invariant)``.
 """
 
 import difflib
@@ -34,7 +35,8 @@ _PLAIN = {
 }
 _WITH_ARGUMENTS = ("cartesian", "irreps", "irrepstensor", "permuted")
 _FORMS = (
-    "invariant, vector, pseudovector, pseudoscalar, point, nodes, cartesian(2), irreps(8x0e + 4x1o), permuted(point), "
+    "invariant, vector, pseudovector, pseudoscalar, point, nodes, cartesian(2), irreps(8x0e + 4x1o), "
+    "permuted(point), "
     "permuted(0, 1, invariant)"
 )
 
@@ -63,7 +65,7 @@ def parse_representation(text: str) -> Representation:
             return Cartesian(int(arguments[0]), pseudo=len(arguments) == 2)
     elif name in ("irreps", "irrepstensor") and arguments:
         if arguments[1:] in ([], ["mul_ir"], ["ir_mul"]):
-            return IrrepsTensor(*arguments)
+            return IrrepsTensor(arguments[0], "ir_mul" if arguments[1:] == ["ir_mul"] else "mul_ir")
     elif name == "permuted":
         axes = tuple(int(argument) for argument in arguments if argument.lstrip("-").isdecimal())
         inner = [argument for argument in arguments if not argument.lstrip("-").isdecimal()]

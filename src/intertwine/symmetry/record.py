@@ -54,9 +54,8 @@ class Call:
         return [self, *(inner for child in self.children for inner in child.walk())]
 
 
-def record_calls(evaluation: Evaluation, inputs: Mapping[str, Any]) -> Call:
-    """Call the module and return the record of its own call, with those of its submodules inside."""
-    module = evaluation.module
+def record_calls(evaluation: Evaluation, module: nn.Module, inputs: Mapping[str, Any]) -> Call:
+    """Evaluate ``module``, and return the record of its own call with those of its submodules inside."""
     stack: list[Call] = []
     finished: list[Call] = []
     alive: list[Any] = []  # identities are those of living tensors, so tensors live until the call ends

@@ -1,6 +1,7 @@
 """What an equivariance check found: numbers first, then what they usually mean.
 
-Errors are relative to the largest entry of the output, and also counted in machine epsilons of the precision used.
+Errors are relative to the largest entry of the output, and also counted in machine epsilons of the precision
+used.
 """
 
 import math
@@ -18,17 +19,23 @@ _LOW_PRECISION = {torch.float64: 1e-4, torch.float32: 5e-3}
 _MEANING = {
     "rounding": "This is rounding: the law holds.",
     "low precision": (
-        "This is far above rounding and far below a wrong formula. Usually a constant or an intermediate result of "
-        "lower precision: a float32 buffer filled before the module was converted, TF32 or half precision inside, a "
+        "This is far above rounding and far below a wrong formula. Usually a constant or an intermediate "
+        "result of "
+        "lower precision: a float32 buffer filled before the module was converted, TF32 or half precision "
+        "inside, a "
         "grid or quadrature that is too coarse, or a cutoff that is not smooth."
     ),
     "broken": (
-        "This is not rounding: the law does not hold. Usual causes: components mixed or ordered differently in two "
-        "places, a non-linearity applied to the components of a vector, a wrong parity, coordinates used where only "
+        "This is not rounding: the law does not hold. Usual causes: components mixed or ordered differently "
+        "in two "
+        "places, a non-linearity applied to the components of a vector, a wrong parity, coordinates used "
+        "where only "
         "differences may enter, or a dependence on the order of the items."
     ),
-    "not finite": "The output holds NaN or infinity, so nothing can be said of its symmetry; this counts as a failure.",
-    "zero": "Trivially satisfied: the output is zero for every input tried, so this says nothing about the module.",
+    "not finite": "The output holds NaN or infinity, so nothing can be said of its symmetry; this counts as "
+    "a failure.",
+    "zero": "Trivially satisfied: the output is zero for every input tried, so this says nothing about the "
+    "module.",
 }
 
 
@@ -146,13 +153,14 @@ class EquivarianceReport:
         }
 
     def explain(self) -> str:
-        """Return plain lines: the worst output and element, its size against rounding, and what that usually means."""
+        """Return plain lines: the worst output and element, the error's size, and what that usually means."""
         worst = self.worst
         lines = [_headline(worst, self.group)]
         if worst.verdict in ("rounding", "low precision", "broken"):
             name = str(self.dtype).removeprefix("torch.")
             lines.append(
-                f"The largest error is {worst.relative:.2e} of the output's size, {worst.epsilons:.3g} machine epsilons "
+                f"The largest error is {worst.relative:.2e} of the output's size, {worst.epsilons:.3g} "
+                f"machine epsilons "
                 f"of {name}; the element was: {worst.element} (draw {worst.trial} of {worst.part})."
             )
         elif worst.verdict == "not finite":

@@ -1,7 +1,8 @@
 """A declared symmetry: a group, and how it acts on the inputs and the outputs of a module.
 
-The law is f(g x) = g f(x) for every element g. A module that claims it has it as the attribute or property ``symmetry``;
-names of inputs are those of the arguments of ``forward``, and arguments not named are invariant.
+The law is f(g x) = g f(x) for every element g. A module that claims it has it as the attribute or property
+``symmetry``; names of inputs are those of the arguments of ``forward``, and arguments not named are
+invariant.
 """
 
 import difflib
@@ -30,8 +31,8 @@ class Symmetry:
     Args:
         group: which elements act. ``SymmetricGroup(None)`` stands for any number of items, see ``bind``.
         inputs: the representation of each argument of ``forward`` that is not invariant.
-        output: the representation of the one output, a mapping for outputs by name, a sequence for a tuple. Outputs not
-            named are not checked.
+        output: the representation of the one output, a mapping for outputs by name, a sequence for a tuple.
+            Outputs not named are not checked.
 
     Example:
         >>> from intertwine.groups import E, SymmetricGroup
@@ -47,6 +48,7 @@ class Symmetry:
     group: Group
     inputs: Mapping[str, Representation] = field(default_factory=dict)
     output: Output = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.group, Group):
@@ -58,7 +60,7 @@ class Symmetry:
         object.__setattr__(self, "inputs", dict(self.inputs))
         if isinstance(self.output, Sequence):
             object.__setattr__(self, "output", {str(place): law for place, law in enumerate(self.output)})
-        outputs = [self.output] if isinstance(self.output, Representation) else list(self.output.values())
+        outputs = self.output_representations
         wrong = [law for law in [*self.inputs.values(), *outputs] if not isinstance(law, Representation)]
         if wrong or not outputs:
             raise SymmetryError(
@@ -67,6 +69,13 @@ class Symmetry:
                 expected="Invariant(), Vector(), Point(), Permuted(...), IrrepsTensor(...), ...",
                 fix="write an instance, Vector(), not the class Vector",
             )
+
+    @property
+    def output_representations(self) -> list[Representation]:
+        """The representations of all outputs, in order."""
+        if not isinstance(self.output, Mapping):
+            return [self.output]  # pyright: ignore[reportReturnType] - a sequence has become a mapping
+        return list(self.output.values())
 
     def bind(self, inputs: Mapping[str, Any]) -> "Symmetry":
         """Return this symmetry for as many permuted items as the inputs have; itself if the number is known.
@@ -97,7 +106,7 @@ class Symmetry:
         return replace(self, group=group)
 
     def check_inputs(self, module: Callable, inputs: Mapping[str, Any]) -> None:
-        """Raise SymmetryError if an input is named that ``forward`` lacks, or if none of the named inputs is given."""
+        """Raise SymmetryError if ``forward`` lacks a named input, or if none of the named inputs is given."""
         known = argument_names(module)
         if known is not None and not known[1]:
             unknown = [name for name in self.inputs if name not in known[0]]
@@ -119,7 +128,8 @@ class Symmetry:
         """Return the representation of each checked output by the name it has in ``outputs``.
 
         Raises:
-            SymmetryError: if an output is named that the module does not return, or one law is given for several outputs.
+            SymmetryError: if an output is named that the module does not return, or one law is given for
+                several outputs.
         """
         if isinstance(self.output, Representation):
             if len(outputs) != 1:
@@ -130,8 +140,8 @@ class Symmetry:
                     fix="write output={name: representation, ...}",
                 )
             return {name: self.output for name in outputs}
-        laws: dict[str, Representation] = dict(self.output)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        missing = [name for name in laws if name not in outputs]
+        laws = self._output_names()
+        missing = [name for name in laws if name not in outputs and name not in self.optional]
         if missing:
             raise SymmetryError(
                 "the symmetry names an output that the module does not return",
@@ -139,15 +149,15 @@ class Symmetry:
                 expected=", ".join(outputs) or "no tensor",
                 fix=_suggestion(missing[0], list(outputs)),
             )
-        return laws
+        return {name: law for name, law in laws.items() if name in outputs}
+
+    def _output_names(self) -> dict[str, Representation]:
+        return dict(self.output) if isinstance(self.output, Mapping) else {}
 
     def __repr__(self) -> str:
-        single = isinstance(self.output, Representation)
-        output = (
-            repr(self.output) if single else ", ".join(f"{name}: {law}" for name, law in self.output.items())
-        )
-        inputs = ", ".join(f"{name}: {law}" for name, law in self.inputs.items()) or "all invariant"
-        return f"Symmetry({self.group}; {inputs} -> {output})"
+        named = ", ".join(f"{name}: {law!r}" for name, law in self._output_names().items())
+        inputs = ", ".join(f"{name}: {law!r}" for name, law in self.inputs.items()) or "all invariant"
+        return f"Symmetry({self.group}; {inputs} -> {named or repr(self.output)})"
 
 
 def _name(module: Callable) -> str:

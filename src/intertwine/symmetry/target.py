@@ -1,19 +1,19 @@
 """A module by import path: ``load_target("package.module:factory")``, for checking code that is not ours.
 
-The name after the colon may be a module instance, a module class without required arguments, or a function that returns
-a module or a pair (module, example inputs). A module may offer ``example_inputs()`` itself.
+The name after the colon may be a module instance, a module class without required arguments, or a function
+that returns a module or a pair (module, example inputs). A module may offer ``example_inputs()`` itself.
 """
 
 import difflib
 import importlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from intertwine.errors import SymmetryError
 
@@ -26,12 +26,12 @@ class Target:
 
     Args:
         module: the module.
-        inputs: example inputs, or None if there are none.
+        inputs: example inputs, one tensor, a sequence or a mapping by name; None if there are none.
         path: the import path.
     """
 
     module: nn.Module
-    inputs: Tensor | Sequence | Mapping[str, Any] | None
+    inputs: Any
     path: str
 
 
@@ -42,8 +42,8 @@ def load_target(path: str) -> Target:
         path: ``package.module:name``, where ``name`` may contain dots.
 
     Raises:
-        SymmetryError: code E410 if the path cannot be read, E411 if the Python module is not found, E412 if it has no such
-            name, E413 if what is found is not, and does not return, a ``torch.nn.Module``.
+        SymmetryError: code E410 if the path cannot be read, E411 if the Python module is not found, E412 if
+            it has no such name, E413 if what is found is not, and does not return, a ``torch.nn.Module``.
     """
     module_name, colon, attribute = path.partition(":")
     if not colon or not module_name or not attribute:
@@ -65,8 +65,9 @@ def load_target(path: str) -> Target:
                 expected="a torch.nn.Module, or a pair (module, example inputs)",
                 code="E413",
             )
-        if inputs is None and callable(getattr(module, "example_inputs", None)):
-            inputs = module.example_inputs()
+        example_inputs: Any = getattr(module, "example_inputs", None)
+        if inputs is None and callable(example_inputs):
+            inputs = example_inputs()
     return Target(module, inputs, path)
 
 

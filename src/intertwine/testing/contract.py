@@ -1,7 +1,8 @@
 """The contract of a module as a test suite to inherit: one method a check, all on unless switched off.
 
-A test class names the module and its inputs and inherits ``test_...`` methods that any test runner collects. A check that
-cannot apply is switched off by its flag, in the open: nothing is skipped because something was forgotten.
+A test class names the module and its inputs and inherits ``test_...`` methods that any test runner collects.
+A check that cannot apply is switched off by its flag, in the open: nothing is skipped because something was
+forgotten.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,16 +24,28 @@ __all__ = ["ModuleContract"]
 
 Inputs = Mapping[str, Any]
 
+_CHECK_OF_FLAG = {
+    "equivariant": "test_equivariance",
+    "permutes": "test_permutation",
+    "batches": "test_batch_equals_single",
+    "differentiable": "test_gradients_are_finite",
+    "saves": "test_save_and_load",
+    "compiles": "test_compile_equals_eager",
+    "keeps_precision": "test_float32_equals_float64",
+    "accepts_empty": "test_empty_batch",
+}
+
 
 class ModuleContract:
     """What every module of this package is held to.
 
-    A subclass gives ``build`` and ``inputs`` and, for the checks that need them, ``singles`` with ``join`` and
-    ``empty_inputs``. Random weights are drawn by ``build``; gradients are finite and copies equal for those.
+    A subclass gives ``build`` and ``inputs`` and, for the checks that need them, ``singles`` with ``join``
+    and ``empty_inputs``. Random weights are drawn by ``build``; gradients are finite and copies equal for
+    those.
 
     Example:
         >>> class TestLinear(ModuleContract):
-        ...     permutes = batches = accepts_empty = pretrained = conservative = False
+        ...     permutes = batches = accepts_empty = False
         ...
         ...     def build(self):
         ...         return MyLinear(8)
@@ -42,7 +55,7 @@ class ModuleContract:
     """
 
     equivariant: ClassVar[bool] = True
-    """The module declares a symmetry and keeps it."""
+    """It declares a symmetry and keeps it; where it returns energy and forces, they belong together."""
     permutes: ClassVar[bool] = True
     """Its group permutes items."""
     batches: ClassVar[bool] = True
@@ -50,9 +63,7 @@ class ModuleContract:
     differentiable: ClassVar[int] = 2
     """The order up to which derivatives exist."""
     saves: ClassVar[bool] = True
-    """Its state dictionary decides its numbers."""
-    pretrained: ClassVar[bool] = True
-    """It has ``save_pretrained`` and ``from_pretrained``."""
+    """Its state dictionary, and ``save_pretrained`` if it has that, decide its numbers."""
     compiles: ClassVar[bool] = True
     """``torch.compile`` takes it without graph breaks."""
     compile_backend: ClassVar[str] = "aot_eager"
@@ -61,14 +72,19 @@ class ModuleContract:
     """It runs in float32 and float64 and returns what it was given."""
     accepts_empty: ClassVar[bool] = True
     """It takes a batch of no samples; needs ``empty_inputs``."""
-    conservative: ClassVar[bool] = True
-    """It takes ``positions`` and returns ``energy`` and ``forces`` that belong together."""
     epsilons: ClassVar[float | None] = None
-    """Allowed error in machine epsilons where two ways to the same number are compared; None for the default."""
+    """Allowed error in machine epsilons between two ways to the same number; None for the default."""
     precision_epsilons: ClassVar[float] = 4096
     """Allowed difference of float32 from float64, in machine epsilons of float32."""
     seed: ClassVar[int] = 1
     """Seed of the generators that are handed out."""
+
+    def __init_subclass__(cls, **settings: Any) -> None:
+        """Take the checks that are switched off out of the suite, so that they are not counted as passed."""
+        super().__init_subclass__(**settings)
+        for flag, check in _CHECK_OF_FLAG.items():
+            if not getattr(cls, flag):
+                setattr(cls, check, None)
 
     def build(self) -> nn.Module:
         """Return a new module in float32; two calls give modules of the same structure."""
@@ -95,71 +111,52 @@ class ModuleContract:
         raise self._missing("empty_inputs", "accepts_empty")
 
     def test_equivariance(self) -> None:
-        """If this fails, the module does not keep the law that it declares."""
-        if self.equivariant:
-            check_equivariance(
-                self.build(), self._inputs(torch.float64), rng=self._rng(), tolerance=self._tolerance()
-            )
+        """If this fails, the module does not keep the law that it declares, or its forces are not -dE/dx."""
+        module, inputs = self.build(), self._inputs(torch.float64)
+        check_equivariance(module, inputs, rng=self._rng(), tolerance=self._tolerance())
+        check_conservative(module, inputs, rng=self._rng(), required=False)
 
     def test_permutation(self) -> None:
         """If this fails, the result depends on the order in which items are listed."""
-        if self.permutes:
-            check_permutation(
-                self.build(), self._inputs(torch.float64), rng=self._rng(), tolerance=self._tolerance()
-            )
+        check_permutation(
+            self.build(), self._inputs(torch.float64), rng=self._rng(), tolerance=self._tolerance()
+        )
 
     def test_batch_equals_single(self) -> None:
         """If this fails, members of a batch influence each other."""
-        if self.batches:
-            check_batch_equals_single(
-                self.build().double().eval(),
-                self.singles(self._rng(), torch.float64),
-                self.join,
-                join_outputs=self.join_outputs,
-                epsilons=self.epsilons,
-            )
+        check_batch_equals_single(
+            self.build().double().eval(),
+            self.singles(self._rng(), torch.float64),
+            self.join,
+            join_outputs=self.join_outputs,
+            epsilons=self.epsilons,
+        )
 
     def test_gradients_are_finite(self) -> None:
         """If this fails, training meets NaN on inputs like these."""
-        if self.differentiable:
-            check_gradients_finite(
-                self.build().double(), self._inputs(torch.float64), order=self.differentiable
-            )
+        check_gradients_finite(self.build().double(), self._inputs(torch.float64), order=self.differentiable)
 
     def test_save_and_load(self) -> None:
-        """If this fails, a checkpoint does not bring back the module that was saved."""
-        if self.saves:
-            check_save_load(self.build().eval(), self.build(), self._inputs(torch.float32))
-
-    def test_pretrained(self) -> None:
-        """If this fails, a published model is not the one that was trained."""
-        if self.pretrained:
-            check_pretrained(self.build().eval(), self._inputs(torch.float32))
+        """If this fails, a checkpoint or a published model is not the module that was saved."""
+        module, inputs = self.build().eval(), self._inputs(torch.float32)
+        check_save_load(module, self.build(), inputs)
+        if hasattr(module, "save_pretrained"):
+            check_pretrained(module, inputs)
 
     def test_compile_equals_eager(self) -> None:
         """If this fails, compiling breaks the graph or changes the numbers."""
-        if self.compiles:
-            module = self.build().double().eval()
-            check_compile(
-                module, self._inputs(torch.float64), backend=self.compile_backend, epsilons=self.epsilons
-            )
+        module = self.build().double().eval()
+        check_compile(
+            module, self._inputs(torch.float64), backend=self.compile_backend, epsilons=self.epsilons
+        )
 
     def test_float32_equals_float64(self) -> None:
         """If this fails, precision is lost or fixed inside the module."""
-        if self.keeps_precision:
-            check_precision(
-                self.build().eval(), self._inputs(torch.float64), epsilons=self.precision_epsilons
-            )
+        check_precision(self.build().eval(), self._inputs(torch.float64), epsilons=self.precision_epsilons)
 
     def test_empty_batch(self) -> None:
         """If this fails, the module cannot take a batch of no samples."""
-        if self.accepts_empty:
-            check_empty_batch(self.build().double().eval(), self.empty_inputs(torch.float64))
-
-    def test_conservative(self) -> None:
-        """If this fails, the forces are not the gradient of the energy."""
-        if self.conservative:
-            check_conservative(self.build(), self._inputs(torch.float64), rng=self._rng())
+        check_empty_batch(self.build().double().eval(), self.empty_inputs(torch.float64))
 
     def _rng(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.seed)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from intertwine.groups import Group, ProductGroup
-from intertwine.symmetry import EquivarianceReport, Symmetry, check_module, equivariance_error
+from intertwine.symmetry import EquivarianceReport, Symmetry, check_forces, equivariance_error
 from intertwine.symmetry.equivariance import declared_symmetry
 from intertwine.symmetry.evaluate import name_outputs
 from intertwine.testing.violation import ContractViolation, compare_outputs
@@ -30,7 +30,8 @@ def check_equivariance(
 ) -> EquivarianceReport:
     """Raise ContractViolation unless the module keeps the symmetry it declares; return the report.
 
-    A test that passes because every output is zero, or ignores its inputs, says nothing: that is a violation too.
+    A test that passes because every output is zero, or ignores its inputs, says nothing: that is a violation
+    too.
     """
     report = equivariance_error(module, inputs, symmetry=symmetry, trials=trials, rng=rng, dtype=dtype)
     if not report.passed(tolerance):
@@ -88,8 +89,8 @@ def check_batch_equals_single(
         module: a module or function.
         singles: inputs of the members, at least two that differ.
         join: makes the inputs of the batch from those of the members.
-        join_outputs: makes the expected output of the batch from those of the members; by default every output is
-            concatenated along the first axis.
+        join_outputs: makes the expected output of the batch from those of the members; by default every
+            output is concatenated along the first axis.
         epsilons: allowed error in machine epsilons.
     """
     if len(singles) < 2:
@@ -101,7 +102,8 @@ def check_batch_equals_single(
         "batch equals single",
         together,
         dict(expected),
-        "members of a batch influence each other; usual causes: statistics or sums over the whole batch, node offsets "
+        "members of a batch influence each other; usual causes: statistics or sums over the whole batch, "
+        "node offsets "
         "that are not applied, padding that is not masked",
         epsilons=epsilons,
     )
@@ -113,17 +115,23 @@ def check_conservative(
     *,
     rng: torch.Generator | None = None,
     dtype: torch.dtype | None = torch.float64,
+    required: bool = True,
 ) -> None:
-    """Raise ContractViolation unless the output ``forces`` is minus the gradient of ``energy`` by the input ``positions``."""
-    report = check_module(module, inputs, trials=1, rng=rng, dtype=dtype).conservativeness
-    if report is None:
-        raise ContractViolation(
-            "conservative forces",
-            "the module does not take positions and return energy and forces",
-            inputs=list(inputs),
-        )
-    if not report.passed():
+    """Raise ContractViolation unless ``forces`` is minus the gradient of ``energy`` by ``positions``.
+
+    Args:
+        module: the module.
+        inputs: inputs by name.
+        rng: source of randomness.
+        dtype: precision of the check.
+        required: whether a module without these inputs and outputs is a violation.
+    """
+    report, notes = check_forces(module, inputs, rng=rng, dtype=dtype)
+    if report is not None and not report.passed():
         raise ContractViolation("conservative forces", report.explain())
+    if required and report is None:
+        reason = " ".join(notes) or "the module does not take positions and return energy and forces"
+        raise ContractViolation("conservative forces", reason, inputs=list(inputs))
 
 
 def _evaluated(module: Callable, inputs: Inputs) -> dict[str, Tensor]:

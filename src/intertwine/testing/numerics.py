@@ -18,8 +18,8 @@ Inputs = Mapping[str, Any]
 def check_gradients_finite(module: nn.Module, inputs: Inputs, *, order: int = 2) -> None:
     """Raise ContractViolation unless the outputs and their gradients, up to ``order``, exist and are finite.
 
-    Gradients are taken by all floating-point inputs and all parameters. The scalar differentiated is the sum of squares
-    of the outputs, and for the second order the sum of squares of the gradients.
+    Gradients are taken by all floating-point inputs and all parameters. The scalar differentiated is the sum
+    of squares of the outputs, and for the second order the sum of squares of the gradients.
     """
     leaves = {name: convert(inputs[name], None).requires_grad_(True) for name in floating_inputs(inputs)}
     with torch.enable_grad():
@@ -48,7 +48,8 @@ def check_gradients_finite(module: nn.Module, inputs: Inputs, *, order: int = 2)
             if not gradient.isfinite().all():
                 raise ContractViolation(
                     "finite gradients",
-                    "a gradient is not finite; usual causes: the square root or norm of zero, a division by a distance of "
+                    "a gradient is not finite; usual causes: the square root or norm of zero, a division by "
+                    "a distance of "
                     "zero, a log of zero, hidden behind torch.where",
                     order=degree,
                     by=name,
@@ -84,7 +85,8 @@ def check_precision(module: nn.Module, inputs: Inputs, *, epsilons: float = 4096
         "precision",
         results[torch.float32],
         results[torch.float64],
-        "float32 and float64 disagree by more than rounding; usual causes: cancellation of large numbers, or a precision "
+        "float32 and float64 disagree by more than rounding; usual causes: cancellation of large numbers, "
+        "or a precision "
         "that is fixed somewhere inside",
         epsilons=epsilons,
         dtype=torch.float32,
@@ -94,7 +96,7 @@ def check_precision(module: nn.Module, inputs: Inputs, *, epsilons: float = 4096
 def check_empty_batch(
     module: Callable, inputs: Inputs, *, shapes: Mapping[str, tuple[int, ...]] | None = None
 ) -> dict[str, Tensor]:
-    """Raise ContractViolation unless the module accepts an empty batch and returns finite outputs; return them.
+    """Raise ContractViolation unless an empty batch gives finite outputs; return them.
 
     Args:
         module: a module or function.

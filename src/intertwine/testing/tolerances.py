@@ -21,11 +21,13 @@ def tolerance(dtype: torch.dtype, epsilons: float | None = None, size: float = 1
 
     Args:
         dtype: precision of the values compared; integers and booleans must be equal.
-        epsilons: allowed error in machine epsilons; by default 256 in float64, 64 in float32, 8 in half precision.
+        epsilons: allowed error in machine epsilons; by default 256 in float64, 64 in float32, 8 in half
+            precision.
         size: size of the largest value compared, which sets the absolute tolerance.
 
     Example:
-        >>> torch.testing.assert_close(torch.tensor(1.0) / 3 * 3, torch.tensor(1.0), **tolerance(torch.float32))
+        >>> torch.testing.assert_close(torch.tensor(1.0) / 3 * 3, torch.tensor(1.0),
+        **tolerance(torch.float32))
     """
     dtype = _REAL.get(dtype, dtype)
     if not dtype.is_floating_point:

@@ -18,7 +18,7 @@ Inputs = Mapping[str, Any]
 
 
 def check_save_load(module: nn.Module, fresh: nn.Module, inputs: Inputs) -> None:
-    """Raise ContractViolation unless ``fresh`` gives the same bits once it has loaded the state of ``module``.
+    """Raise ContractViolation unless ``fresh``, with the state of ``module`` loaded, gives the same bits.
 
     Args:
         module: the module to save, for example with weights as after training.
@@ -38,13 +38,15 @@ def check_save_load(module: nn.Module, fresh: nn.Module, inputs: Inputs) -> None
 
 
 def check_pretrained(module: nn.Module, inputs: Inputs) -> None:
-    """Raise ContractViolation unless ``from_pretrained`` of what ``save_pretrained`` wrote gives the same bits."""
+    """Raise ContractViolation unless ``from_pretrained`` after ``save_pretrained`` gives the same bits."""
     missing = [name for name in ("save_pretrained", "from_pretrained") if not hasattr(module, name)]
     if missing:
         raise ContractViolation("pretrained", "the module has no such method", missing=", ".join(missing))
     with tempfile.TemporaryDirectory() as folder:
-        module.save_pretrained(Path(folder))
-        loaded = type(module).from_pretrained(Path(folder))
+        save: Any = module.save_pretrained
+        load: Any = getattr(type(module), "from_pretrained")  # noqa: B009 - torch types do not know the method
+        save(Path(folder))
+        loaded = load(Path(folder))
     _compare_bits("pretrained", loaded.train(module.training), module, inputs)
 
 
@@ -57,7 +59,7 @@ def check_compile(
     epsilons: float | None = None,
     gradients: bool = True,
 ) -> None:
-    """Raise ContractViolation unless ``torch.compile`` gives the numbers of eager execution, without graph breaks.
+    """Raise ContractViolation unless ``torch.compile`` gives the numbers of eager execution.
 
     Args:
         module: the module.
@@ -97,7 +99,7 @@ def _gradients(outputs: Mapping[str, Tensor], parameters: list[nn.Parameter]) ->
 
 
 def _compare_bits(contract: str, got: nn.Module, expected: nn.Module, inputs: Inputs) -> None:
-    meaning = "a loaded module gives other numbers; usual cause: something that decides them is not part of the saved state"
+    meaning = "a loaded module gives other numbers; usual cause: what decides them is not all saved"
     compare_outputs(contract, _call(got, inputs), _call(expected, inputs), meaning, epsilons=0)
 
 

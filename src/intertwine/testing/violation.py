@@ -28,7 +28,7 @@ class ContractViolation(AssertionError):
 
 
 def relative_difference(got: Tensor, expected: Tensor) -> float:
-    """Return the largest difference relative to the largest expected entry; infinite where either is not finite."""
+    """Return the largest difference over the largest expected entry; infinite where one is not finite."""
     if got.numel() == 0:
         return 0.0
     wide = torch.complex128 if got.is_complex() or expected.is_complex() else torch.float64

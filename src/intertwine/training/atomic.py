@@ -29,6 +29,7 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     moves it back if the process dies between the two renames.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    recover(path)
     temporary, old = _beside(path), path.parent / f".{path.name}.old"
     try:
         temporary.mkdir()
@@ -39,7 +40,6 @@ def write_folder(path: Path, fill: Callable[[Path], None]) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    recover(path)
     if path.exists():
         os.replace(path, old)
     os.replace(temporary, path)

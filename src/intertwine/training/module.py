@@ -34,7 +34,8 @@ class TrainingModule(LightningModule):
         self.model = model
         self.settings = settings
         found = {split: self.metrics() for split in ("validation", "test")}
-        self._metrics = nn.ModuleDict({k: m.clone(prefix=f"{k}_") for k, m in found.items() if m is not None})
+        sets = {split: m.clone(prefix=f"{split}_") for split, m in found.items() if m is not None}
+        self.metric_sets = nn.ModuleDict(sets)
 
     def loss(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the scalar to minimise, and further values to log by name (means over the batch)."""
@@ -94,7 +95,7 @@ class TrainingModule(LightningModule):
         return move_batch(batch, device, next(self.model.parameters()).dtype)
 
     def _evaluate(self, split: str, batch: Any) -> None:
-        metrics = self._metrics.get(split, None)
+        metrics = dict(self.metric_sets.items()).get(split)
         with torch.enable_grad():
             loss, logs = self.validation(batch, metrics)  # type: ignore[arg-type]
         self._log(split, loss, logs, batch)

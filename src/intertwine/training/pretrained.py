@@ -43,6 +43,7 @@ class Pretrained:
         """Return how this model was constructed, as plain data."""
         args, kwargs = self._arguments  # type: ignore[attr-defined]
         bound = inspect.signature(type(self)).bind(*args, **kwargs)
+        bound.apply_defaults()
         return {name: _plain(value) for name, value in bound.arguments.items() if name != "rng"}
 
     def save_pretrained(self, folder: str | Path) -> None:

@@ -27,15 +27,15 @@ The parts have these signatures (``Run`` is `intertwine.training.run.Run`):
 ``data``       ``(recipe) -> LightningDataModule``; its ``setup("fit")`` may be called twice
 ``module``     ``(recipe, data, *, rng: torch.Generator) -> TrainingModule``; ``rng`` initialises the model
 ``evaluate``   ``(run, *, device: str = "cpu") -> intertwine.reporting.Evaluation``
-``check``      ``(run, *, trials: int = 8, rng: torch.Generator) -> intertwine.symmetry.CheckReport``
+``check``      ``(run, *, trials: int, rng: torch.Generator) -> intertwine.symmetry.CheckReport``
 ``predict``    ``(run, files: list[Path], *, output: Path, device: str = "cpu") -> list[Path]``
 ``report``     ``(run) -> list[intertwine.reporting.Section]``
 ``reproduce``  ``(scale, *, folder: Path, seeds: tuple[int, ...] | None, console) -> list[ResultRow]``
 =============  =======================================================================================
 
 ``reproduce`` trains below ``folder`` (runs are kept there); the command writes its rows to ``results/``.
-``run.model()`` gives ``evaluate``, ``check``, ``predict`` and ``report`` the trained network, ``run.recipe()``
-its recipe. When ``module`` is called, ``data`` is set up, so that statistics of the training data are at hand.
+``run.model()`` gives ``evaluate``, ``check``, ``predict`` and ``report`` the trained network, and
+``run.recipe()`` its recipe. When ``module`` is called, ``data`` is set up: statistics of it are at hand.
 """
 
 import importlib.util

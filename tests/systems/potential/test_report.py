@@ -86,7 +86,9 @@ def make_metrics(folder):
             "step": epoch * 90,
             "seconds": epoch * 31.5,
             "train_loss": decay * noise[0],
-            "validation_loss": ["" if e % 2 else f"{v}" for e, v in zip(epoch, 1.2 * decay * noise[2], strict=True)],
+            "validation_loss": [
+                "" if e % 2 else f"{v}" for e, v in zip(epoch, 1.2 * decay * noise[2], strict=True)
+            ],
             "validation_force_rmse": forces,
             "validation_energy_rmse": 160 * decay * noise[2],
             "learning_rate": 0.01 * np.cos(epoch / 62 * np.pi / 2) ** 2,
@@ -114,7 +116,12 @@ def make_dynamics(folder, frames=50):
             "temperature_k": kinetic / (1.5 * 27 * 8.617e-5),
         },
     )
-    summary = {"drift_mev_per_atom_ps": 0.02, "max_deviation_mev_per_atom": 0.06, "atoms": 27, "time_step_fs": 1.0}
+    summary = {
+        "drift_mev_per_atom_ps": 0.02,
+        "max_deviation_mev_per_atom": 0.06,
+        "atoms": 27,
+        "time_step_fs": 1.0,
+    }
     (folder / "md" / "nve.json").write_text(json.dumps(summary))
     start = ase.io.read(DATA / "dev_300K.xyz", index=0)
     direction = rng.normal(scale=0.08, size=start.positions.shape)
@@ -123,7 +130,9 @@ def make_dynamics(folder, frames=50):
         image = start.copy()
         image.positions += np.sin(index / 4) * direction
         image.info = {"time_fs": 40.0 * index}
-        image.calc = SinglePointCalculator(image, energy=-17660.0, forces=np.cos(index / 4) * start.get_forces())
+        image.calc = SinglePointCalculator(
+            image, energy=-17660.0, forces=np.cos(index / 4) * start.get_forces()
+        )
         images.append(image)
     ase.io.write(folder / "md" / "nve.extxyz", images, format="extxyz")
 
@@ -139,3 +148,141 @@ def run(tmp_path_factory):
     (folder / "recipe.yaml").write_text("system: potential\nmodel:\n  channels: 64\nseed: 1\n")
     (folder / "versions.json").write_text('{\n  "torch": "2.13.0"\n}\n')
     return folder
+
+
+def by_title(found):
+    return {section.title: section for section in found}
+
+
+def test_the_report_of_a_full_run_has_every_part(run):
+    found = by_title(sections(run))
+    assert list(found) == [
+        "Accuracy",
+        "Predictions in detail",
+        "Symmetry and conservation of energy",
+        "Molecular dynamics at constant energy",
+        "Training",
+    ]
+    assert [len(section.figures) for section in found.values()] == [2, 9, 0, 2, 1]
+    assert "intertwine" not in "".join(section.text for section in found.values()), "nothing is missing"
+
+
+def test_the_page_is_one_file_of_bounded_size(run):
+    page = report(SimpleNamespace(folder=run))
+    assert page == run / "report.html"
+    text = page.read_text()
+    assert page.stat().st_size < 8e6
+    assert "<title>Interatomic potential 3bpa-gaunt</title>" in text
+    assert "channels: 64" in text
+    assert text.count('<script type="application/json">') == 14
+    assert not re.search(r"<(img|iframe|link|script)[^>]*(src|href)=[\"']?http", text)
+
+
+def test_key_numbers_are_those_of_the_files(run):
+    facts = {fact.label: fact for section in sections(run) for fact in section.facts}
+    evaluation = Evaluation.read(run)
+    for name, label in zip(SETS, ("300", "600", "1200"), strict=True):
+        fact = facts[f"Force RMSE, {label}\N{NO-BREAK SPACE}K"]
+        arrays = (evaluation.array(name, key) for key in ("forces", "forces_reference"))
+        rmse = 1e3 * np.sqrt(np.mean(np.subtract(*arrays) ** 2))
+        assert float(fact.value) == pytest.approx(rmse, rel=5e-3)
+        assert fact.note == f"MACE (paper): {PAPER[name][0]:g}"
+    assert facts["Largest symmetry error"].value == "8.40e-15"
+    assert facts["Largest symmetry error"].status == "good"
+    assert facts["Force-Jacobian asymmetry"].status == "good"
+    assert facts["NVE energy drift"].value == "0.02"
+
+
+def test_tables_set_our_numbers_beside_baselines_and_paper(run):
+    accuracy = sections(run)[0]
+    force = accuracy.tables[1]
+    assert [row[0] for row in force.rows] == ["this run", "zero (baseline)", "MACE (paper)"]
+    assert force.rows[2][1:] == ["8.8", "21.8", "62"]
+    assert force.rows[1][1:] == ["986", "1300", "1874"]  # the force RMS that the data's own page states
+
+
+def test_parity_titles_agree_with_the_table(run):
+    accuracy, detail = sections(run)[:2]
+    for row, pictures in zip(
+        accuracy.tables[0].rows, np.reshape(np.array(detail.figures, object), (3, 3)), strict=True
+    ):
+        assert pictures[0].figure.layout.title.text == f"RMSE {row[4]}, MAE {row[5]} meV/Å"
+
+
+def test_a_failed_check_is_marked(run, tmp_path):
+    rows = json.loads((run / "check.json").read_text())["equivariance"]
+    rows[1] |= {"relative": 0.013, "passed": False}
+    make_check(tmp_path, equivariance=rows, conservativeness=None)
+    section = by_title(sections(tmp_path))["Symmetry and conservation of energy"]
+    (fact,) = section.facts
+    assert (fact.value, fact.status) == ("0.013", "bad")
+    assert [row[-1] for row in section.tables[0].rows] == ["passed", "failed", "passed", "passed"]
+
+
+def test_every_missing_part_says_which_command_makes_it(tmp_path):
+    found = by_title(sections(tmp_path))
+    for title, command in (
+        ("Accuracy", "intertwine evaluate"),
+        ("Symmetry and conservation of energy", "intertwine check"),
+        ("Molecular dynamics at constant energy", "intertwine md"),
+        ("Training", "intertwine train"),
+    ):
+        assert command in found[title].text
+        assert not found[title].figures
+    assert report(tmp_path).stat().st_size < 20_000
+
+
+def test_parts_of_parts_may_be_missing(run, tmp_path):
+    make_dynamics(tmp_path, frames=2)
+    (tmp_path / "md" / "nve.extxyz").unlink()
+    (tmp_path / "evaluation.json").write_bytes((run / "evaluation.json").read_bytes())
+    write_csv(tmp_path / "metrics.csv", {"epoch": [1, 2], "train_loss": ["", ""]})
+    found = by_title(sections(tmp_path))
+    assert "Predictions in detail" not in found
+    assert len(found["Molecular dynamics at constant energy"].figures) == 1
+    assert not found["Training"].figures
+    (tmp_path / "metrics.csv").write_text("epoch,train_loss\n")
+    assert "No training history" in by_title(sections(tmp_path))["Training"].text
+
+
+def test_training_names_the_best_epoch_and_the_time(tmp_path):
+    best = make_metrics(tmp_path)
+    section = by_title(sections(tmp_path))["Training"]
+    assert (
+        section.text
+        == f"60 epochs in 31 min 30 s; the lowest validation force RMSE was reached at epoch {best}."
+    )
+    assert len(section.figures[0].figure.data) == 5
+
+
+def test_molecules_of_several_sizes_are_compared_per_atom(tmp_path):
+    atoms = np.array([3, 6])
+    arrays = {
+        "test/energy_reference": atoms * -10.0,
+        "test/energy": atoms * -10.0 + atoms * 0.004,
+        "test/atoms": atoms,
+    }
+    Evaluation((EvaluationRow("test", "energy_rmse", 4.0, "meV", 2),), {}, {}, arrays).write(tmp_path)
+    (picture,) = by_title(sections(tmp_path))["Predictions in detail"].figures
+    assert picture.figure.layout.title.text == "RMSE 4, MAE 4 meV"
+    assert "per atom" in picture.figure.layout.xaxis.title.text
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("check.json", '{"equivariance": [{"output": "energy"}], "dtype": "float64"}'),
+        ("check.json", "[]"),
+        ("check.json", "{"),
+        ("metrics.csv", "epoch,train_loss\n1,fast\n"),
+        ("metrics.csv", "epoch,train_loss\n1\n2,0.5\n"),
+        ("md/nve.csv", "time_fs,total_ev\n0,1\n"),
+        ("evaluation.json", "{}"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path, file, content):
+    make_dynamics(tmp_path, frames=2)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(DataError) as caught:
+        sections(tmp_path)
+    assert file.split("/")[-1] in str(caught.value)

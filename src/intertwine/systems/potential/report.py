@@ -5,6 +5,7 @@ whose file is missing says which command writes it.
 """
 
 import csv
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -89,19 +90,19 @@ def _accuracy(folder: Path) -> list[Section]:
     found = [Section(title, text, figures, tables, facts)]
     pictures = [picture for name in evaluation.sets for picture in _parity(evaluation, name, labels[name])]
     if pictures:
-        text = "One row for each test set: predicted against reference forces and energies, and errors by element."
+        text = "Each test set in a row: predicted against reference forces and energies, errors by element."
         found.append(Section("Predictions in detail", text, pictures, columns=3))
     return found
 
 
 def _metric_table(evaluation: Evaluation, metrics: Sequence[str]) -> Table:
     units = {row.metric: row.unit for row in evaluation.rows}
-    columns = ["test set", "frames", *(_METRICS[m] + (f" / {units[m]}" if units[m] else "") for m in metrics)]
+    columns = ["test set", "frames", *(_METRICS[m] + (f"\n{units[m]}" if units[m] else "") for m in metrics)]
     rows = []
     for name in evaluation.sets:
         found = [evaluation.row(name, metric) for metric in metrics]
         frames = next((row.frames for row in found if row is not None), None)
-        rows.append([name, frames, *(None if row is None else _number(row.value) for row in found)])
+        rows.append([name, frames, *(_number(row.value if row else None) for row in found)])
     return Table(columns, rows)
 
 
@@ -198,7 +199,9 @@ def _symmetry(folder: Path) -> Section:
             facts.append(
                 Fact("Largest symmetry error", _number(worst["relative"]), "", note, _status(passed))
             )
-        tables = [Table(["output", "under", "relative error", "in epsilons", ""], rows)] if rows else []
+        tables = (
+            [Table(["output", "under", "relative error", "in epsilons", "verdict"], rows)] if rows else []
+        )
         if conservative:
             asymmetry, mismatch = conservative["jacobian_asymmetry"], conservative["energy_mismatch"]
             verdict = _status(conservative["passed"])
@@ -218,8 +221,8 @@ def _symmetry(folder: Path) -> Section:
         raise DataError(f"{path} does not hold a check", got=repr(error), fix=fix) from error
     text = (
         "Inputs are transformed by random elements of the group, and the outputs are compared with the "
-        "transformed outputs. An error of a few machine epsilons is rounding; a broken symmetry is many orders "
-        "larger.\n\n"
+        "transformed outputs. An error of a few machine epsilons is rounding; a broken symmetry is many "
+        "orders larger.\n\n"
         "Forces that are the gradient of one energy have a symmetric Jacobian and agree with differences of "
         "the energy. If they do not, a simulation creates or loses energy."
     )
@@ -244,11 +247,11 @@ def _dynamics(folder: Path) -> Section:
     atoms, time = int(summary["atoms"]), columns["time_fs"] / 1000
     if time.size == 0:
         return Section(title, f"The run is empty: `intertwine md {folder}` writes another.")
-    energies = [columns[name] for name in ("total_ev", "potential_ev", "kinetic_ev")]
-    figures = [Picture(plots.energy_drift(time, *energies, atoms), wide=True)]
+    total, potential, kinetic = (columns[name] for name in ("total_ev", "potential_ev", "kinetic_ev"))
+    figures = [Picture(plots.energy_drift(time, total, potential, kinetic, atoms), wide=True)]
     drift = summary.get("drift_mev_per_atom_ps")
     if drift is None:
-        drift = plots.linear_drift(time, 1e3 * energies[0] / atoms)[0]
+        drift = plots.linear_drift(time, 1e3 * total / atoms)[0]
     rows: list[list[str | float | None]] = [
         ["atoms", _number(atoms)],
         ["length / ps", _number(time[-1] - time[0])],
@@ -271,7 +274,7 @@ def _trajectory(path: Path) -> tuple[str, list[Picture]]:
         import ase.io
     except ImportError:
         return f"{text} To see the trajectory, `pip install 'intertwine[atoms]'`.", []
-    frames = ase.io.read(path, index=":")
+    frames: Any = ase.io.read(path, index=":")
     if not frames or any(len(frame) != len(frames[0]) for frame in frames):
         raise DataError(f"{path} is not a trajectory of one molecule", got=f"{len(frames)} frames")
     forces = None
@@ -326,7 +329,7 @@ def _read_columns(path: Path) -> dict[str, np.ndarray]:
     rows = list(csv.DictReader(read_text(path).splitlines()))
     try:
         return {
-            name: np.array([float(row[name] or "nan") for row in rows])
+            name: np.array([float("nan" if row[name] == "" else row[name]) for row in rows])
             for name in (rows[0] if rows else {})
             if name
         }
@@ -339,13 +342,13 @@ def _read_columns(path: Path) -> dict[str, np.ndarray]:
 def _labels(sets: Sequence[str]) -> dict[str, str]:
     """Return short names of the test sets: the temperature alone where that tells them apart."""
     kelvin = {name: re.search(r"(\d+)\s*K$", name) for name in sets}
-    short = {name: f"{match[1]} K" if match else name for name, match in kelvin.items()}
+    short = {name: f"{match[1]}\N{NO-BREAK SPACE}K" if match else name for name, match in kelvin.items()}
     return short if len(set(short.values())) == len(short) else {name: name for name in sets}
 
 
-def _number(value: float | None) -> str | None:
-    if value is None:
-        return None
+def _number(value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "\N{EN DASH}"
     size = abs(value)
     return f"{value:.0f}" if 1000 <= size < 1e7 else f"{value:.2e}" if 0 < size < 1e-3 else f"{value:.3g}"
 

@@ -97,10 +97,14 @@ class LossSettings:
     """Weight of the mean squared force component (eV²/Å²)."""
     stress: float = 0.0
     """Weight of the mean squared virial component per atom (eV²); needs `data.stress_key`."""
-    energy_final: float | None = None
-    """Weight of the energy in the last part of training (see `final_fraction`); empty keeps `energy`."""
-    final_fraction: float = 0.25
-    """The last part of training, as a fraction of it, in which `energy_final` holds."""
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            energy=(self.energy >= 0, "at least 0"),
+            forces=(self.forces >= 0, "at least 0"),
+            stress=(self.stress >= 0, "at least 0"),
+        )
 
 
 @dataclass(frozen=True)

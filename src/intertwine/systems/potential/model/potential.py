@@ -95,6 +95,7 @@ class Potential(Pretrained, Module):
                 "forces": Permuted((0,), Vector()),
                 "stress": Cartesian(2),
             },
+            optional=("stress",),
         )
 
     def forward(
