@@ -127,9 +127,15 @@ def test_finite_groups_have_dimension_zero():
 
 
 def test_linear_groups_say_that_they_have_no_logarithm_yet():
-    for call in (GLPlus(2).exp, GLPlus(2).log, GLPlus(2).hat, GLPlus(2).vee):
+    group, matrix, coordinates = GLPlus(2), torch.eye(2), torch.zeros(4)
+    for call, given in (
+        (group.exp, coordinates),
+        (group.hat, coordinates),
+        (group.log, matrix),
+        (group.vee, matrix),
+    ):
         with pytest.raises(GroupError) as caught:
-            call(torch.zeros(4))
+            call(given)
         assert caught.value.got == "GL+(2)"
 
 

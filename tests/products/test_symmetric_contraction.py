@@ -52,7 +52,10 @@ def test_number_of_independent_couplings_is_the_character_count(out, degree):
     for inversion in (1, -1):
 
         def power_sum(n, inversion=inversion):
-            return sum((one.p if inversion == -1 and n % 2 else 1) * character(one, n * angles) for one in irreps.irreps)
+            return sum(
+                (one.p if inversion == -1 and n % 2 else 1) * character(one, n * angles)
+                for one in irreps.irreps
+            )
 
         p1, p2, p3 = power_sum(1), power_sum(2), power_sum(3)
         symmetric = {1: p1, 2: (p1**2 + p2) / 2, 3: (p1**3 + 3 * p1 * p2 + 2 * p3) / 6}[degree]
@@ -82,7 +85,8 @@ def test_variance_of_every_coupling_is_one(rng):
     for degree, out in ((2, "2e"), (3, "1o")):
         basis = torch.from_numpy(symmetric_basis(irreps, Irrep.parse(out), degree))
         monomials = torch.stack(
-            [x[:, list(m)].prod(-1) for m in itertools.combinations_with_replacement(range(9), degree)], dim=-1
+            [x[:, list(m)].prod(-1) for m in itertools.combinations_with_replacement(range(9), degree)],
+            dim=-1,
         )
         second = (monomials @ basis.flatten(0, 1).T).square().mean(0)
         np.testing.assert_allclose(second.reshape(basis.shape[:2]).mean(1), 1, atol=0.05)
@@ -93,7 +97,12 @@ def _slow(module, x, types):
     single = Irreps([(1, ir) for ir in module.irreps_in.irreps])
     parts = []
     components = torch.cat(
-        [part.unflatten(-1, (mul, ir.dim)) for part, (mul, ir) in zip(x.split([e.dim for e in module.irreps_in], -1), module.irreps_in, strict=True)],
+        [
+            part.unflatten(-1, (mul, ir.dim))
+            for part, (mul, ir) in zip(
+                x.split([e.dim for e in module.irreps_in], -1), module.irreps_in, strict=True
+            )
+        ],
         dim=-1,
     )  # (atoms, channels, dim)
     starts = [0] * (module.correlation + 1)
@@ -101,7 +110,9 @@ def _slow(module, x, types):
         total = 0
         for degree in range(1, module.correlation + 1):
             basis = torch.from_numpy(symmetric_basis(single, ir, degree))
-            weight = getattr(module, f"weight_{degree}")[types][:, starts[degree] : starts[degree] + len(basis)]
+            weight = getattr(module, f"weight_{degree}")[types][
+                :, starts[degree] : starts[degree] + len(basis)
+            ]
             starts[degree] += len(basis)
             monomials = torch.stack(
                 [
@@ -158,7 +169,9 @@ def test_pair_couplings_are_clebsch_gordan_products(rng):
     basis = torch.from_numpy(symmetric_basis(irreps, Irrep(1, -1), 2))
     assert len(basis) == 1
     x = irreps.random(6, rng=rng, dtype=DOUBLE)
-    pairs = torch.stack([x[:, a] * x[:, b] for a, b in itertools.combinations_with_replacement(range(8), 2)], -1)
+    pairs = torch.stack(
+        [x[:, a] * x[:, b] for a, b in itertools.combinations_with_replacement(range(8), 2)], -1
+    )
     ours = pairs @ basis[0].T
     coupled = torch.einsum("ni,nj,ijk->nk", x[:, :3], x[:, 3:], wigner_3j(1, 2, 1, dtype=DOUBLE))
     torch.testing.assert_close(ours / ours.norm(), coupled / coupled.norm(), rtol=0, atol=1e-13)

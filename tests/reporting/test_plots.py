@@ -39,7 +39,7 @@ def test_many_points_are_counted_and_none_is_lost():
     filled = counts > 0
     np.testing.assert_allclose(numbers(density.z)[filled], np.log10(counts[filled]), rtol=1e-6)
     assert np.isnan(numbers(density.z)[~filled]).all()
-    # Rows of z belong to y: the mean over the bins has to be that of the data, which differ between x and y here.
+    # Rows of z belong to y: moving the data along y has to move the mean over the bins along y.
     shifted = plots.parity(reference, reference + 5.0, "force", "eV/Å").data[0]
     weight = numbers(shifted.customdata)
     assert (

@@ -1,4 +1,5 @@
 import json
+import math
 import subprocess
 
 import pytest
@@ -13,6 +14,7 @@ from intertwine.reporting import (
     current_commit,
     describe_hardware,
 )
+from intertwine.reporting.files import read_columns
 
 
 def make_row(**changes):
@@ -190,3 +192,24 @@ def test_the_commit_is_that_of_the_checkout_and_says_when_it_was_changed(tmp_pat
     assert current_commit(code) == head
     code.write_text("2\n")
     assert current_commit(code) == head + "+dirty"
+
+
+def test_columns_of_numbers_and_their_gaps(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b\n1,2.5\n\n3,\n")
+    columns = read_columns(path)
+    assert columns["a"].tolist() == [1, 3]
+    assert columns["b"][0] == 2.5
+    assert math.isnan(columns["b"][1])
+    path.write_text("a,b\n")
+    assert {name: len(column) for name, column in read_columns(path).items()} == {"a": 0, "b": 0}
+    path.write_text("")
+    assert read_columns(path) == {}
+
+
+@pytest.mark.parametrize("text", ["a,b\n1\n2\n", "a,b\n1,2,3\n", "a,b\n1,fast\n", "a,b\n1,2\n3"])
+def test_a_cut_off_line_is_refused(tmp_path, text):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(DataError) as caught:
+        read_columns(tmp_path / "x.csv")
+    assert caught.value.expected == "2 numbers in each line: a, b"

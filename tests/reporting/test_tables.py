@@ -4,8 +4,8 @@ import pytest
 
 from intertwine.errors import ConfigError, DataError
 from intertwine.reporting import PaperFigure, ResultFile, ResultRow, Target
+from intertwine.reporting.numbers import format_duration, format_number
 from intertwine.reporting.tables import (
-    format_number,
     main,
     render_table,
     render_text,
@@ -167,3 +167,14 @@ def test_format_number_never_loses_more_than_its_digits():
         number = re.match(r"[-\d.e+]+", format_number(value, 4))
         assert number is not None
         assert float(number[0]) == pytest.approx(value, rel=5e-4)
+
+
+def test_what_is_no_number_is_a_dash():
+    assert format_number(None) == format_number(float("nan")) == format_number(float("inf")) == "\N{EN DASH}"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (3599, "59 min 59 s"), (7260, "2 h 1 min")]
+)
+def test_durations_have_two_units(seconds, text):
+    assert format_duration(seconds) == text

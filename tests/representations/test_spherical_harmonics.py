@@ -56,7 +56,9 @@ def test_closed_forms_of_degree_1_and_2(rng):
         ],
         dim=-1,
     )
-    torch.testing.assert_close(spherical_harmonics([1, 2], vectors), torch.cat([one, two], -1), rtol=0, atol=1e-14)
+    torch.testing.assert_close(
+        spherical_harmonics([1, 2], vectors), torch.cat([one, two], -1), rtol=0, atol=1e-14
+    )
 
 
 def test_orthonormal_on_the_sphere():
@@ -93,7 +95,7 @@ def test_first_and_second_derivatives(normalize, rng):
 
 
 @pytest.mark.parametrize("normalize", [True, False])
-@pytest.mark.parametrize("vector", [[0.0, 0, 0], [0, 1, 0], [0, -2, 0], [1e-90, 0, 0], [0, 1e-30, 1e-30]])
+@pytest.mark.parametrize("vector", [[0.0, 0, 0], [0, 1, 0], [0, -2, 0], [1e-60, 0, 0], [0, 1e-30, 1e-30]])
 def test_derivatives_are_finite_everywhere(normalize, vector):
     v = torch.tensor([vector], dtype=DOUBLE, requires_grad=True)
     y = spherical_harmonics(list(range(13)), v, normalize)

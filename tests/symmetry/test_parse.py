@@ -12,7 +12,7 @@ from intertwine.representations import (
     Point,
     Vector,
 )
-from intertwine.symmetry import parse_representation, parse_representations
+from intertwine.symmetry import format_representation, parse_representation, parse_representations
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,7 @@ from intertwine.symmetry import parse_representation, parse_representations
 )
 def test_every_form_is_read(text, expected):
     assert parse_representation(text) == expected
+    assert parse_representation(format_representation(expected)) == expected
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,8 @@ def test_it_is_frozen_and_says_what_it_claims():
     with pytest.raises(dataclasses.FrozenInstanceError):
         CLOUD.group = O(3)
     assert "E(3) x S_n" in repr(CLOUD)
-    assert "positions: Permuted" in repr(CLOUD)
-    assert "energy: Invariant()" in repr(CLOUD)
+    assert "positions: permuted(point), species: permuted(invariant)" in repr(CLOUD)
+    assert "energy: invariant, forces: permuted(vector)" in repr(CLOUD)
 
 
 def test_bind_reads_the_number_of_items_from_permuted_inputs():

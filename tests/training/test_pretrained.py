@@ -67,7 +67,9 @@ def test_loading_needs_no_training_code(saved):
     assert subprocess.run([sys.executable, "-c", code, str(saved), here], timeout=60).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["os:system", "torch.nn:Linear", "toy_system.training:ToyModule", "builtins:eval"])
+@pytest.mark.parametrize(
+    "name", ["os:system", "torch.nn:Linear", "toy_system.training:ToyModule", "builtins:eval"]
+)
 def test_only_networks_of_systems_are_built(saved, name):
     edit(saved, **{"class": name})
     with pytest.raises(CheckpointError, match="may not be built"):

@@ -62,13 +62,17 @@ def test_wrong_values_say_what_was_expected(tmp_path, line, keys, expected):
 def test_all_kinds_of_problems_come_together(tmp_path):
     path = write(
         tmp_path,
-        'system: toy\nmodel:\n  width: x\n  dropout: 2\ntraining:\n  precision: fp16\n  betas: [0.9]\n'
+        "system: toy\nmodel:\n  width: x\n  dropout: 2\ntraining:\n  precision: fp16\n  betas: [0.9]\n"
         "  epochs: 0\nsede: 3\n",
     )
     with pytest.raises(RecipeError) as caught:
         load_recipe(path)
     assert [keys for _, keys, _ in caught.value.problems] == [
-        "data", "model.width", "training.precision", "training.betas", "sede",
+        "data",
+        "model.width",
+        "training.precision",
+        "training.betas",
+        "sede",
     ]  # fmt: skip  (ranges are judged when the types are right)
 
 
@@ -150,7 +154,11 @@ def test_dictionary_form_returns_the_same_recipe(toy):
 def test_overrides_are_checked_together():
     loaded = load_recipe("toy/well")
     changed = loaded.changed({"model.width": 4, "model.radial.cutoff": 2, "seed": 9})
-    assert (changed.recipe.model.width, changed.recipe.model.radial.cutoff, changed.recipe.seed) == (4, 2.0, 9)
+    assert (changed.recipe.model.width, changed.recipe.model.radial.cutoff, changed.recipe.seed) == (
+        4,
+        2.0,
+        9,
+    )
     with pytest.raises(RecipeError) as caught:
         loaded.changed({"model.widht": 4, "training.epochs": "x"})
     assert {keys for _, keys, _ in caught.value.problems} == {"model.widht", "training.epochs"}

@@ -88,7 +88,9 @@ def test_a_twin_that_loses_the_state_of_the_optimiser_is_caught(finished, killed
 
 def test_a_finished_run_can_be_prolonged(tmp_path):
     short = train(
-        load_recipe("toy/well", "cpu"), tmp_path / "run", overrides={"training.threads": 1, "training.epochs": 3}
+        load_recipe("toy/well", "cpu"),
+        tmp_path / "run",
+        overrides={"training.threads": 1, "training.epochs": 3},
     )
     longer = train(resume=short, overrides={"training.epochs": 6})
     assert len(longer.metrics()) == 6

@@ -9,7 +9,7 @@ from intertwine.cli.parsing import command_parser
 from intertwine.errors import DataError
 from intertwine.training.datasets import find_data
 from intertwine.training.registry import get_system, system_names
-from intertwine.training.system import RecipeInfo
+from intertwine.training.system import SCALES, RecipeInfo
 
 __all__ = ["recipes", "systems"]
 
@@ -41,7 +41,10 @@ def recipes(words: list[str], console: Console) -> None:
             missing = missing or not present
             style = "" if present else "yellow"
             table.add_row(
-                f"{system.name}/{name}", info.summary, " ".join(files), f"[{style}]{text}" if style else text
+                f"{system.name}/{name}",
+                info.summary,
+                " ".join(scale for scale in SCALES if scale in files),
+                f"[{style}]{text}" if style else text,
             )
     console.print(table)
     console.print("train one with: intertwine train RECIPE --scale cpu", style="dim", highlight=False)

@@ -1,7 +1,7 @@
 """The ``intertwine`` command: finds the command, runs it, and turns errors into sentences and exit statuses.
 
-Status 0 is success, 1 a failed check or run, 2 wrong usage. Only the chosen command's module is imported, so that
-``intertwine --help`` needs neither torch nor a parser.
+Status 0 is success, 1 a failed check or run, 2 wrong usage. Only the chosen command's module is imported, so
+that ``intertwine --help`` needs neither torch nor a parser.
 """
 
 import importlib
@@ -105,7 +105,7 @@ def _write_help(out: TextIO) -> None:
     verbs = {name: verb.summary for name, verb in _verbs().items()}
     width = max(map(len, [*rows, *verbs])) + 2
     lines = [
-        f"{bold}intertwine{end}: symmetry-aware deep learning: train, check and use published equivariant systems",
+        f"{bold}intertwine{end}: train, check and use published symmetry-aware systems",
         "",
         f"{bold}Usage{end}  intertwine COMMAND [OPTIONS]        intertwine COMMAND --help",
     ]

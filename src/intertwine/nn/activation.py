@@ -1,6 +1,6 @@
 """Scalar activations scaled so that a standard normal input gives an output of unit second moment."""
 
-from functools import lru_cache
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -46,7 +46,7 @@ class NormalizedActivation(nn.Module):
         return _ACTIVATIONS[self.name](x) * self.scale
 
 
-@lru_cache(maxsize=None)
+@cache
 def second_moment(name: str) -> float:
     """E[f(z)^2] for a standard normal z, by the trapezoid rule on [-12, 12] (exact to rounding for smooth f)."""
     z = torch.linspace(-12, 12, 48001, dtype=torch.float64)

@@ -48,7 +48,11 @@ class Gate(nn.Module):
         gated = Irreps([entry for entry in irreps if entry.ir.l > 0])
         gates = Irreps([(sum(entry.mul for entry in gated), Irrep(0, 1))] if gated.entries else [])
         self.irreps_in = scalars + gates + gated
-        self.even, self.odd, self.gate = NormalizedActivation(even), NormalizedActivation(odd), NormalizedActivation(gate)
+        self.even, self.odd, self.gate = (
+            NormalizedActivation(even),
+            NormalizedActivation(odd),
+            NormalizedActivation(gate),
+        )
         if Irrep(0, -1) in scalars and self.odd.parity is None:
             raise RepresentationError(
                 f"odd scalars cannot pass {odd}: it is neither an odd nor an even function",

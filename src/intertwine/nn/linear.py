@@ -35,7 +35,8 @@ class _IrrepsLinear(nn.Module):
         self.irreps_in, self.irreps_out = Irreps(irreps_in), Irreps(irreps_out)
         self.layout = check_layout(layout)
         self._sources = [
-            [i for i, source in enumerate(self.irreps_in) if source.ir == target.ir] for target in self.irreps_out
+            [i for i, source in enumerate(self.irreps_in) if source.ir == target.ir]
+            for target in self.irreps_out
         ]
         silent = [str(t.ir) for t, found in zip(self.irreps_out, self._sources, strict=True) if not found]
         if silent:
@@ -72,7 +73,8 @@ class _IrrepsLinear(nn.Module):
     def _weights(self, weight: Tensor) -> list[Tensor]:
         parts = weight.split([prod(shape) for shape in self._shapes], dim=-1)
         return [
-            part.unflatten(-1, shape) * shape[0] ** -0.5 for part, shape in zip(parts, self._shapes, strict=True)
+            part.unflatten(-1, shape) * shape[0] ** -0.5
+            for part, shape in zip(parts, self._shapes, strict=True)
         ]
 
 
@@ -104,7 +106,8 @@ class Linear(_IrrepsLinear):
     def forward(self, x: Float[Tensor, "*batch dim_in"]) -> Float[Tensor, "*batch dim_out"]:
         """Return the mixed channels."""
         return join_blocks(
-            [block @ w for block, w in zip(self._blocks(x), self._weights(self.weight), strict=True)], self.layout
+            [block @ w for block, w in zip(self._blocks(x), self._weights(self.weight), strict=True)],
+            self.layout,
         )
 
 

@@ -31,7 +31,8 @@ class PolynomialCutoff(nn.Module):
         super().__init__()
         if cutoff <= 0 or power < 2:
             raise ConfigError(
-                "a cutoff needs a positive radius and a power of at least 2", got={"cutoff": cutoff, "power": power}
+                "a cutoff needs a positive radius and a power of at least 2",
+                got={"cutoff": cutoff, "power": power},
             )
         self.cutoff, self.power = float(cutoff), int(power)
 

@@ -103,7 +103,10 @@ class ChannelwiseTensorProduct(TableModule):
         """O(3) acts on x and y by their irreps; the weights are invariant."""
         return Symmetry(
             O(3),
-            inputs={"x": IrrepsTensor(self.irreps_in, self.layout), "y": IrrepsTensor(self.irreps_sh, self.layout)},
+            inputs={
+                "x": IrrepsTensor(self.irreps_in, self.layout),
+                "y": IrrepsTensor(self.irreps_sh, self.layout),
+            },
             output=IrrepsTensor(self.irreps_out, self.layout),
         )
 
@@ -118,7 +121,10 @@ class ChannelwiseTensorProduct(TableModule):
         Raises:
             ShapeError: if features, harmonics or weights do not fit.
         """
-        if weight.shape != (*x.shape[:-1], self.weight_numel) or y.shape != (*x.shape[:-1], self.irreps_sh.dim):
+        if weight.shape != (*x.shape[:-1], self.weight_numel) or y.shape != (
+            *x.shape[:-1],
+            self.irreps_sh.dim,
+        ):
             raise ShapeError(
                 "a channel-wise product needs one row of harmonics and of weights a sample",
                 got={"x": tuple(x.shape), "y": tuple(y.shape), "weight": tuple(weight.shape)},

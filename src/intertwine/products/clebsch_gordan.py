@@ -15,9 +15,9 @@ from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
 from intertwine.products.layout import check_layout, join_blocks, split_blocks
 from intertwine.products.paths import Path, Problem, all_paths, as_paths
-from intertwine.representations.tables import TableModule
 from intertwine.representations import Irreps, wigner_3j
 from intertwine.representations.actions import IrrepsTensor
+from intertwine.representations.tables import TableModule
 from intertwine.symmetry import Symmetry
 
 __all__ = ["ElementwiseTensorProduct", "FullyConnectedTensorProduct", "TensorProduct"]
@@ -74,7 +74,9 @@ class TensorProduct(TableModule):
     ) -> None:
         super().__init__()
         if weights not in ("internal", "shared", "sample"):
-            raise RepresentationError("unknown kind of weights", got=weights, expected="internal, shared or sample")
+            raise RepresentationError(
+                "unknown kind of weights", got=weights, expected="internal, shared or sample"
+            )
         self.problem = Problem(
             Irreps(irreps_in1),
             Irreps(irreps_in2),

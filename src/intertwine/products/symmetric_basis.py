@@ -7,7 +7,7 @@ counts the trees without symmetrising, see `count_coupling_trees`.)
 """
 
 from collections import Counter
-from functools import lru_cache
+from functools import cache
 from itertools import combinations_with_replacement
 from math import prod
 
@@ -36,7 +36,7 @@ def count_coupling_trees(irreps_in: Irreps, ir_out: Irrep, degree: int) -> int:
     return counts[ir_out]
 
 
-@lru_cache(maxsize=None)
+@cache
 def symmetric_basis(irreps_in: Irreps, ir_out: Irrep, degree: int) -> np.ndarray:
     """Return the basis as polynomials, shape (paths, 2 L + 1, monomials).
 

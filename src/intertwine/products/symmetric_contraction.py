@@ -77,7 +77,9 @@ class SymmetricContraction(TableModule):
         for degree, counts in enumerate(self._paths, start=1):
             weight = torch.randn(num_types, sum(counts), self.channels, generator=rng)
             # all couplings of an output together have unit variance
-            share = torch.tensor([total**-0.5 for total, n in zip(totals, counts, strict=True) for _ in range(n)])
+            share = torch.tensor(
+                [total**-0.5 for total, n in zip(totals, counts, strict=True) for _ in range(n)]
+            )
             self.register_parameter(f"weight_{degree}", nn.Parameter(weight * share[:, None]))
 
     def _add_tables(self, couplings: list[np.ndarray], dim: int) -> None:

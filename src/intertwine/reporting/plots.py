@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from intertwine.errors import ShapeError
 from intertwine.reporting.elements import element
+from intertwine.reporting.numbers import format_number
 from intertwine.reporting.style import COLOURS, MUTED, graph_objects, styled
 
 __all__ = [
@@ -67,7 +68,9 @@ def parity(
         x=ends, y=ends, mode="lines", line={"color": MUTED, "width": 1, "dash": "dash"}, hoverinfo="skip"
     )
     rmse, mae = float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error)))
-    styled(figure, f"RMSE {_three(rmse)}, MAE {_three(mae)} {unit}", height=360, showlegend=False)
+    styled(
+        figure, f"RMSE {format_number(rmse)}, MAE {format_number(mae)} {unit}", height=360, showlegend=False
+    )
     figure.update_layout(margin={"t": 44})
     figure.update_xaxes(title_text=f"reference {quantity} / {unit}", range=ends)
     figure.update_yaxes(title_text=f"predicted {quantity} / {unit}", range=ends)
@@ -288,7 +291,7 @@ def element_errors(numbers: ArrayLike, errors: ArrayLike, unit: str, bins: int =
         figure.add_scatter(
             x=_short(centres), y=_short(np.where(density > 0, density, np.nan)), mode="lines",
             line={"shape": "hvh", "width": 2, "color": COLOURS[index % len(COLOURS)]},
-            name=f"{element(int(number)).symbol}  {_three(rmse)}",
+            name=f"{element(int(number)).symbol}  {format_number(rmse)}",
             hovertemplate="%{x:.3g}: %{y:.3g}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     styled(figure, f"RMSE by element, {unit}", height=360)
@@ -313,10 +316,6 @@ def _thinning(count: int) -> slice:
 
 def _short(values: np.ndarray) -> np.ndarray:
     return np.asarray(values, np.float32)
-
-
-def _three(value: float) -> str:
-    return f"{value:.3g}" if value < 1000 else f"{value:.0f}"
 
 
 def _log_axis(figure: Any, axis: str) -> None:

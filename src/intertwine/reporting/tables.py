@@ -20,7 +20,6 @@ and fails.
 
 import argparse
 import difflib
-import math
 import re
 import shlex
 import sys
@@ -31,11 +30,11 @@ from pathlib import Path
 
 from intertwine.errors import ConfigError, DataError, IntertwineError
 from intertwine.reporting.files import read_text, write_text
+from intertwine.reporting.numbers import NOTHING, format_number
 from intertwine.reporting.results import ResultFile, ResultRow
 
 __all__ = [
     "StaleTable",
-    "format_number",
     "main",
     "render_table",
     "render_text",
@@ -51,7 +50,6 @@ _DEFAULT_COLUMNS = "case, metric, value, unit, baselines, paper, target, met"
 _OPTIONS = ("columns", "case", "metric", "unit", "digits", "source")
 _START = re.compile(r"^\s*<!--\s*table:\s*(?P<spec>.*?)\s*-->\s*$")
 _END = re.compile(r"^\s*<!--\s*end\s*-->\s*$")
-_NONE = "\N{EN DASH}"
 _FENCE = re.compile(r"^\s*(```+|~~~+)")
 
 
@@ -146,7 +144,7 @@ def _cell(row: ResultRow, column: str, digits: int) -> str:
             return format_number(row.baselines.get(baseline), digits)
         case "paper":
             if row.paper is None:
-                return _NONE
+                return NOTHING
             return format_number(row.paper.value, digits) + ("" if row.paper.verified else " (unverified)")
         case "target":
             return "" if row.target is None else f"{row.target.op} {format_number(row.target.value, digits)}"
@@ -169,29 +167,6 @@ def _provenance(results: ResultFile, name: str) -> str:
     source = f"`results/{name}.json`: " if name else ""
     code = f"commit {commit[:10]}{plus}{dirty}"
     return f"<sub>{source}`{results.command}`, {code}, {results.date[:10]}, {machine}.</sub>"
-
-
-def format_number(value: float | None, digits: int = 3, spread: float | None = None) -> str:
-    """Return a number with ``digits`` significant digits, and its spread to the same decimal place.
-
-    Whole digits are never dropped, very small and very large numbers are written with an exponent, and a
-    value that does not exist is an en dash.
-
-    Example:
-        >>> format_number(22.2345), format_number(17660.4), format_number(22.2345, spread=0.18)
-        ('22.2', '17660', '22.2 ± 0.2')
-    """
-    if value is None:
-        return _NONE
-    if value == 0 and not spread:
-        return "0"
-    size = max(abs(value), spread or 0.0)
-    if not 1e-4 <= size < 1e7:
-        text = f"{value:.{digits - 1}e}"
-        return text if spread is None else f"{text} ± {spread:.0e}"
-    # Rounding first, because 9.996 with three digits is 10.0 and has one place fewer than 9.99.
-    places = max(0, digits - 1 - math.floor(math.log10(float(f"{size:.{digits - 1}e}"))))
-    return f"{value:.{places}f}" + ("" if spread is None else f" ± {spread:.{places}f}")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from intertwine.representations.actions import (
 from intertwine.representations.coupling import wigner_3j
 from intertwine.representations.images import Image
 from intertwine.representations.irreps import Irrep, Irreps, MulIrrep
-from intertwine.representations.so2 import SO2Irreps, SO2IrrepsTensor
+from intertwine.representations.so2 import SO2Entry, SO2Irreps, SO2IrrepsTensor
 from intertwine.representations.spherical_harmonics import SphericalHarmonics, spherical_harmonics
 from intertwine.representations.tables import TableModule
 from intertwine.representations.wigner import irreps_matrix, wigner_D, wigner_D_upto
@@ -36,6 +36,7 @@ __all__ = [
     "Permuted",
     "Point",
     "Representation",
+    "SO2Entry",
     "SO2Irreps",
     "SO2IrrepsTensor",
     "SphericalHarmonics",

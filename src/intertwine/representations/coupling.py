@@ -5,7 +5,7 @@ whose l = 1 components are (x, y, z). For example C^{111}[x, y, z] = +1/sqrt(6).
 Coefficients are computed from Racah's formula in exact integers, so that no degree loses digits to cancellation.
 """
 
-from functools import lru_cache
+from functools import cache
 from math import factorial, sqrt
 
 import numpy as np
@@ -48,7 +48,7 @@ def wigner_3j(
     return table.to(dtype=dtype or torch.get_default_dtype(), device=device)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _real_coupling(l1: int, l2: int, l3: int) -> np.ndarray:
     q1, q2, q3 = _complex_to_real(l1), _complex_to_real(l2), _complex_to_real(l3)
     table = np.tensordot(_su2_clebsch_gordan(l1, l2, l3), q1, (0, 0))  # (m2, m3, i)
@@ -60,7 +60,7 @@ def _real_coupling(l1: int, l2: int, l3: int) -> np.ndarray:
     return table
 
 
-@lru_cache(maxsize=None)
+@cache
 def _complex_to_real(l: int) -> np.ndarray:  # noqa: E741
     """Unitary matrix: row = complex m, column = real component, both from -l to l; the phase makes C real."""
     q = np.zeros((2 * l + 1, 2 * l + 1), dtype=complex)
@@ -89,7 +89,12 @@ def _racah(j1: int, m1: int, j2: int, m2: int, j3: int, m3: int) -> float:
     # Every term of the alternating sum is 1 / (product of six factorials); a common multiple makes them integers.
     low, high = max(0, j2 - j3 - m1, j1 + m2 - j3), min(j1 + j2 - j3, j1 - m1, j2 + m2)
     terms = [
-        f(k) * f(j1 + j2 - j3 - k) * f(j1 - m1 - k) * f(j2 + m2 - k) * f(j3 - j2 + m1 + k) * f(j3 - j1 - m2 + k)
+        f(k)
+        * f(j1 + j2 - j3 - k)
+        * f(j1 - m1 - k)
+        * f(j2 + m2 - k)
+        * f(j3 - j2 + m1 + k)
+        * f(j3 - j1 - m2 + k)
         for k in range(low, high + 1)
     ]
     common = f(j1 + j2 + j3 + 1) ** 6

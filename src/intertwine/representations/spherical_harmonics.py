@@ -6,7 +6,7 @@ linearly with the degree. This is the reference path.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from math import pi, sqrt
 
 import torch
@@ -87,7 +87,9 @@ def _check(vectors: Tensor, normalization: str) -> None:
         raise ShapeError("spherical harmonics need vectors", got=tuple(vectors.shape), expected="(..., 3)")
     if normalization not in _NORMALIZATIONS:
         raise RepresentationError(
-            "unknown normalization of spherical harmonics", got=normalization, expected=", ".join(_NORMALIZATIONS)
+            "unknown normalization of spherical harmonics",
+            got=normalization,
+            expected=", ".join(_NORMALIZATIONS),
         )
 
 
@@ -118,7 +120,7 @@ def _scale(degree: int, normalization: str) -> float:
     return sqrt(2 * degree + 1) / (1.0 if normalization == "component" else sqrt(4 * pi))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _raise_table(degree: int) -> Tensor:
     """Matrix from the products of Y^degree with the vector to Y^(degree + 1), 'norm' normalisation.
 

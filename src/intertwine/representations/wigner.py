@@ -5,7 +5,7 @@ R: no Euler angles, no poles, differentiable to any order. For an improper R thi
 parity, D^l(-1) = (-1)^l; `irreps_matrix` applies the parity that an irrep declares.
 """
 
-from functools import lru_cache
+from functools import cache
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,7 @@ from intertwine.representations.irreps import Irreps
 __all__ = ["irreps_matrix", "wigner_D", "wigner_D_upto"]
 
 
-def wigner_D(degree: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:  # noqa: N802
+def wigner_D(degree: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
     """Return the orthogonal matrix D with ``Y^l(R r) = D Y^l(r)``, for any orthogonal R.
 
     Raises:
@@ -31,10 +31,12 @@ def wigner_D(degree: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor
     return wigner_D_upto(degree, rotation)[degree]
 
 
-def wigner_D_upto(lmax: int, rotation: Float[Tensor, "*batch 3 3"]) -> list[Float[Tensor, "*batch _ _"]]:  # noqa: N802
+def wigner_D_upto(lmax: int, rotation: Float[Tensor, "*batch 3 3"]) -> list[Float[Tensor, "*batch _ _"]]:
     """Return the matrices of degrees 0 to ``lmax`` (one recursion yields them all)."""
     if rotation.shape[-2:] != (3, 3):
-        raise ShapeError("a Wigner matrix needs orthogonal matrices", got=tuple(rotation.shape), expected="(..., 3, 3)")
+        raise ShapeError(
+            "a Wigner matrix needs orthogonal matrices", got=tuple(rotation.shape), expected="(..., 3, 3)"
+        )
     matrices = [torch.ones_like(rotation[..., :1, :1]), rotation]
     for degree in range(1, lmax):
         lift = _lift(degree).to(rotation)
@@ -45,7 +47,7 @@ def wigner_D_upto(lmax: int, rotation: Float[Tensor, "*batch 3 3"]) -> list[Floa
     return matrices[: lmax + 1]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _lift(degree: int) -> Tensor:
     """Isometry from degree + 1 into degree (x) vector, axes (degree, vector, degree + 1)."""
     return wigner_3j(degree, 1, degree + 1, dtype=torch.float64) * (2 * degree + 3) ** 0.5

@@ -5,7 +5,7 @@ from intertwine.symmetry.conservative import ConservativenessReport, conservativ
 from intertwine.symmetry.describe import describe_element
 from intertwine.symmetry.equivariance import equivariance_error
 from intertwine.symmetry.localise import LocalisationReport, ModuleFinding, localise
-from intertwine.symmetry.parse import parse_representation, parse_representations
+from intertwine.symmetry.parse import format_representation, parse_representation, parse_representations
 from intertwine.symmetry.report import EquivarianceEntry, EquivarianceReport, rounding_limit
 from intertwine.symmetry.symmetry import Symmetry
 from intertwine.symmetry.target import Target, load_target
@@ -25,6 +25,7 @@ __all__ = [
     "conservativeness_error",
     "describe_element",
     "equivariance_error",
+    "format_representation",
     "load_target",
     "localise",
     "parse_representation",

@@ -27,6 +27,7 @@ from intertwine.representations import (
     Representation,
     Vector,
 )
+from intertwine.symmetry.parse import format_representation
 
 __all__ = ["LawFinder", "declared_irreps"]
 
@@ -44,7 +45,7 @@ class _AlongAxis(Representation):
         return self.inner.apply(group, g, x.movedim(self.axis, -1)).movedim(-1, self.axis)
 
     def __repr__(self) -> str:
-        return f"{self.inner} along axis {self.axis}"
+        return f"{format_representation(self.inner)} along axis {self.axis}"
 
 
 def declared_irreps(modules: Iterable[nn.Module]) -> list[IrrepsTensor]:

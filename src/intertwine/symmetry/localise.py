@@ -19,6 +19,7 @@ from intertwine.symmetry.elements import draw_parts, move_element
 from intertwine.symmetry.equivariance import declared_symmetry, equivariance_error, transform
 from intertwine.symmetry.evaluate import Evaluation, convert, name_inputs
 from intertwine.symmetry.laws import LawFinder, declared_irreps
+from intertwine.symmetry.parse import format_representation
 from intertwine.symmetry.record import Call, record_calls
 from intertwine.symmetry.symmetry import Symmetry
 
@@ -248,7 +249,8 @@ def _declared(symmetry: Symmetry, modules: Sequence[nn.Module]) -> list[Represen
 
 def _words(laws: Mapping[str, tuple[Representation | None, float]]) -> str:
     return ", ".join(
-        f"{name}: {law if law is not None else 'no law that was tried'}" for name, (law, _) in laws.items()
+        f"{name}: {'no law that was tried' if law is None else format_representation(law)}"
+        for name, (law, _) in laws.items()
     )
 
 

@@ -20,7 +20,7 @@ from intertwine.representations import (
     Vector,
 )
 
-__all__ = ["parse_representation", "parse_representations"]
+__all__ = ["format_representation", "parse_representation", "parse_representations"]
 
 _NAME = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\((.*)\))?\s*", re.DOTALL)
 _PLAIN = {
@@ -95,6 +95,26 @@ def parse_representations(text: str) -> dict[str, Representation]:
             raise _unreadable(text, "name=representation, separated by commas, each name once")
         found[name] = parse_representation(value)
     return found
+
+
+def format_representation(representation: Representation) -> str:
+    """Return the text that `parse_representation` reads back; the repr where there is no such text.
+
+    Example:
+        >>> format_representation(Permuted((0,), Point()))
+        'permuted(point)'
+    """
+    for name, known in _PLAIN.items():
+        if representation == known:
+            return name
+    if isinstance(representation, Cartesian):
+        return f"cartesian({representation.rank}{', pseudo' if representation.pseudo else ''})"
+    if isinstance(representation, IrrepsTensor):
+        return f"irreps({representation.irreps}{', ir_mul' if representation.layout == 'ir_mul' else ''})"
+    if isinstance(representation, Permuted):
+        axes = "" if representation.axes == (0,) else "".join(f"{axis}, " for axis in representation.axes)
+        return f"permuted({axes}{format_representation(representation.inner)})"
+    return repr(representation)
 
 
 def _split(text: str, whole: str) -> list[str]:

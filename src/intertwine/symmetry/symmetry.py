@@ -16,6 +16,7 @@ from intertwine.errors import SymmetryError
 from intertwine.groups import Group
 from intertwine.representations import Permuted, Representation
 from intertwine.symmetry.evaluate import argument_names
+from intertwine.symmetry.parse import format_representation
 
 __all__ = ["Symmetry"]
 
@@ -155,9 +156,17 @@ class Symmetry:
         return dict(self.output) if isinstance(self.output, Mapping) else {}
 
     def __repr__(self) -> str:
-        named = ", ".join(f"{name}: {law!r}" for name, law in self._output_names().items())
-        inputs = ", ".join(f"{name}: {law!r}" for name, law in self.inputs.items()) or "all invariant"
-        return f"Symmetry({self.group}; {inputs} -> {named or repr(self.output)})"
+        if isinstance(self.output, Representation):
+            output = format_representation(self.output)
+        else:
+            output = ", ".join(
+                f"{name}: {format_representation(law)}" for name, law in self._output_names().items()
+            )
+        inputs = (
+            ", ".join(f"{name}: {format_representation(law)}" for name, law in self.inputs.items())
+            or "all invariant"
+        )
+        return f"Symmetry({self.group}; {inputs} -> {output})"
 
 
 def _name(module: Callable) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from intertwine.errors import DataError
 from intertwine.reporting import Evaluation, EvaluationRow
+from intertwine.reporting.numbers import format_number
 from intertwine.systems.potential.report import report, sections
 
 DATA = Path(__file__).parents[2] / "data" / "botnet-3bpa-acac" / "3bpa"
@@ -150,12 +151,17 @@ def run(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def full(run):
+    return sections(run)
+
+
 def by_title(found):
     return {section.title: section for section in found}
 
 
-def test_the_report_of_a_full_run_has_every_part(run):
-    found = by_title(sections(run))
+def test_the_report_of_a_full_run_has_every_part(full):
+    found = by_title(full)
     assert list(found) == [
         "Accuracy",
         "Predictions in detail",
@@ -178,31 +184,31 @@ def test_the_page_is_one_file_of_bounded_size(run):
     assert not re.search(r"<(img|iframe|link|script)[^>]*(src|href)=[\"']?http", text)
 
 
-def test_key_numbers_are_those_of_the_files(run):
-    facts = {fact.label: fact for section in sections(run) for fact in section.facts}
+def test_key_numbers_are_those_of_the_files(run, full):
+    facts = {fact.label: fact for section in full for fact in section.facts}
     evaluation = Evaluation.read(run)
     for name, label in zip(SETS, ("300", "600", "1200"), strict=True):
         fact = facts[f"Force RMSE, {label}\N{NO-BREAK SPACE}K"]
         arrays = (evaluation.array(name, key) for key in ("forces", "forces_reference"))
         rmse = 1e3 * np.sqrt(np.mean(np.subtract(*arrays) ** 2))
         assert float(fact.value) == pytest.approx(rmse, rel=5e-3)
-        assert fact.note == f"MACE (paper): {PAPER[name][0]:g}"
+        assert fact.note == f"MACE (paper): {format_number(PAPER[name][0])}"
     assert facts["Largest symmetry error"].value == "8.40e-15"
     assert facts["Largest symmetry error"].status == "good"
     assert facts["Force-Jacobian asymmetry"].status == "good"
-    assert facts["NVE energy drift"].value == "0.02"
+    assert facts["NVE energy drift"].value == "0.0200"
 
 
-def test_tables_set_our_numbers_beside_baselines_and_paper(run):
-    accuracy = sections(run)[0]
+def test_tables_set_our_numbers_beside_baselines_and_paper(full):
+    accuracy = full[0]
     force = accuracy.tables[1]
     assert [row[0] for row in force.rows] == ["this run", "zero (baseline)", "MACE (paper)"]
-    assert force.rows[2][1:] == ["8.8", "21.8", "62"]
+    assert force.rows[2][1:] == ["8.80", "21.8", "62.0"]
     assert force.rows[1][1:] == ["986", "1300", "1874"]  # the force RMS that the data's own page states
 
 
-def test_parity_titles_agree_with_the_table(run):
-    accuracy, detail = sections(run)[:2]
+def test_parity_titles_agree_with_the_table(full):
+    accuracy, detail = full[:2]
     for row, pictures in zip(
         accuracy.tables[0].rows, np.reshape(np.array(detail.figures, object), (3, 3)), strict=True
     ):
@@ -215,7 +221,7 @@ def test_a_failed_check_is_marked(run, tmp_path):
     make_check(tmp_path, equivariance=rows, conservativeness=None)
     section = by_title(sections(tmp_path))["Symmetry and conservation of energy"]
     (fact,) = section.facts
-    assert (fact.value, fact.status) == ("0.013", "bad")
+    assert (fact.value, fact.status) == ("0.0130", "bad")
     assert [row[-1] for row in section.tables[0].rows] == ["passed", "failed", "passed", "passed"]
 
 
@@ -264,7 +270,7 @@ def test_molecules_of_several_sizes_are_compared_per_atom(tmp_path):
     }
     Evaluation((EvaluationRow("test", "energy_rmse", 4.0, "meV", 2),), {}, {}, arrays).write(tmp_path)
     (picture,) = by_title(sections(tmp_path))["Predictions in detail"].figures
-    assert picture.figure.layout.title.text == "RMSE 4, MAE 4 meV"
+    assert picture.figure.layout.title.text == "RMSE 4.00, MAE 4.00 meV"
     assert "per atom" in picture.figure.layout.xaxis.title.text
 
 

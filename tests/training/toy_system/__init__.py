@@ -17,6 +17,9 @@ SYSTEM = System(
     reproduce=".training:reproduce",
     models=(".model:Well",),
     verbs={"wobble": Verb("Wobble the toy", ".training:add_arguments", ".training:wobble")},
-    recipes={"well": RecipeInfo("A made-up well"), "absent": RecipeInfo("Needs data", ("no-such-set/a.xyz",))},
+    recipes={
+        "well": RecipeInfo("A made-up well"),
+        "absent": RecipeInfo("Needs data", ("no-such-set/a.xyz",)),
+    },
 )
 register_system(SYSTEM)

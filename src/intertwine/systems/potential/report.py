@@ -4,8 +4,6 @@ Everything is read from the files of the run folder, so a report needs neither t
 whose file is missing says which command writes it.
 """
 
-import csv
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -17,8 +15,9 @@ import numpy as np
 from intertwine.errors import DataError
 from intertwine.reporting import plots
 from intertwine.reporting.evaluation import Evaluation
-from intertwine.reporting.files import read_json, read_text
+from intertwine.reporting.files import read_columns, read_json
 from intertwine.reporting.molecule import view_molecule
+from intertwine.reporting.numbers import format_duration, format_number
 from intertwine.reporting.page import Fact, Picture, Section, Table, run_details, write_page
 
 __all__ = ["report", "sections"]
@@ -26,9 +25,13 @@ __all__ = ["report", "sections"]
 _METRICS = {
     "energy_rmse": "energy RMSE",
     "energy_mae": "energy MAE",
+    "energy_rmse_per_atom": "energy RMSE",
+    "energy_mae_per_atom": "energy MAE",
     "force_rmse": "force RMSE",
     "force_mae": "force MAE",
-    "force_relative": "relative force error",
+    "force_relative": "relative\nforce error",
+    "stress_rmse": "stress RMSE",
+    "stress_mae": "stress MAE",
 }
 
 
@@ -73,7 +76,7 @@ def _accuracy(folder: Path) -> list[Section]:
     labels = _labels(evaluation.sets)
     metrics = [m for m in _METRICS if any(evaluation.row(name, m) for name in evaluation.sets)]
     facts = [
-        Fact(f"Force RMSE, {labels[name]}", _number(row.value), row.unit, _beside(evaluation, name))
+        Fact(f"Force RMSE, {labels[name]}", format_number(row.value), row.unit, _beside(evaluation, name))
         for name in evaluation.sets
         if (row := evaluation.row(name, "force_rmse"))
     ]
@@ -102,7 +105,7 @@ def _metric_table(evaluation: Evaluation, metrics: Sequence[str]) -> Table:
     for name in evaluation.sets:
         found = [evaluation.row(name, metric) for metric in metrics]
         frames = next((row.frames for row in found if row is not None), None)
-        rows.append([name, frames, *(_number(row.value if row else None) for row in found)])
+        rows.append([name, frames, *(format_number(row.value if row else None) for row in found)])
     return Table(columns, rows)
 
 
@@ -113,7 +116,7 @@ def _comparison_table(evaluation: Evaluation, metric: str) -> Table:
     for kind, figures in (("baseline", evaluation.baselines), ("paper", evaluation.paper)):
         models |= {f"{name} ({kind})": _of_metric(sets, metric) for name, sets in figures.items()}
     rows = [
-        [name, *(_number(values.get(case)) for case in evaluation.sets)]
+        [name, *(format_number(values.get(case)) for case in evaluation.sets)]
         for name, values in models.items()
         if values
     ]
@@ -151,7 +154,7 @@ def _beside(evaluation: Evaluation, name: str) -> str:
         known = {model: value for model, value in values.items() if value is not None}
         if known:
             best = min(known, key=known.__getitem__)
-            return f"{best} ({kind}): {_number(known[best])}"
+            return f"{best} ({kind}): {format_number(known[best])}"
     return ""
 
 
@@ -188,7 +191,13 @@ def _symmetry(folder: Path) -> Section:
     try:
         equivariance, conservative = data.get("equivariance", []), data.get("conservativeness")
         rows = [
-            [r["output"], r["part"], _number(r["relative"]), _number(r["epsilons"]), _verdict(r["passed"])]
+            [
+                r["output"],
+                r["part"],
+                format_number(r["relative"]),
+                format_number(r["epsilons"]),
+                _verdict(r["passed"]),
+            ]
             for r in equivariance
         ]
         facts = []
@@ -197,7 +206,7 @@ def _symmetry(folder: Path) -> Section:
             passed = all(row["passed"] for row in equivariance)
             note = f"{worst['output']} under {worst['part']}, {data['dtype']}"
             facts.append(
-                Fact("Largest symmetry error", _number(worst["relative"]), "", note, _status(passed))
+                Fact("Largest symmetry error", format_number(worst["relative"]), "", note, _status(passed))
             )
         tables = (
             [Table(["output", "under", "relative error", "in epsilons", "verdict"], rows)] if rows else []
@@ -206,13 +215,13 @@ def _symmetry(folder: Path) -> Section:
             asymmetry, mismatch = conservative["jacobian_asymmetry"], conservative["energy_mismatch"]
             verdict = _status(conservative["passed"])
             note = "0 if the forces are a gradient"
-            facts.append(Fact("Force-Jacobian asymmetry", _number(asymmetry), "", note, verdict))
+            facts.append(Fact("Force-Jacobian asymmetry", format_number(asymmetry), "", note, verdict))
             tables.append(
                 Table(
                     ["conservation", "relative error"],
                     [
-                        ["asymmetry of the force Jacobian", _number(asymmetry)],
-                        ["forces against differences of the energy", _number(mismatch)],
+                        ["asymmetry of the force Jacobian", format_number(asymmetry)],
+                        ["forces against differences of the energy", format_number(mismatch)],
                     ],
                 )
             )
@@ -234,7 +243,7 @@ def _dynamics(folder: Path) -> Section:
     path = folder / "md" / "nve.csv"
     if not path.is_file():
         return Section(title, f"Not simulated yet: `intertwine md {folder}` writes an NVE run.")
-    columns = _read_columns(path)
+    columns = read_columns(path)
     missing = [name for name in ("time_fs", "potential_ev", "kinetic_ev", "total_ev") if name not in columns]
     summary_path = path.with_suffix(".json")
     summary = read_json(summary_path, f"`intertwine md {folder}` writes it")
@@ -253,16 +262,20 @@ def _dynamics(folder: Path) -> Section:
     if drift is None:
         drift = plots.linear_drift(time, 1e3 * total / atoms)[0]
     rows: list[list[str | float | None]] = [
-        ["atoms", _number(atoms)],
-        ["length / ps", _number(time[-1] - time[0])],
-        ["time step / fs", _number(summary.get("time_step_fs"))],
-        ["drift of the total energy / meV per atom and ps", _number(drift)],
-        ["largest deviation / meV per atom", _number(summary.get("max_deviation_mev_per_atom"))],
+        ["atoms", atoms],
+        ["length / ps", format_number(time[-1] - time[0])],
+        ["time step / fs", format_number(summary.get("time_step_fs"))],
+        ["drift of the total energy / meV per atom and ps", format_number(drift)],
+        ["largest deviation / meV per atom", format_number(summary.get("max_deviation_mev_per_atom"))],
     ]
     if "temperature_k" in columns:
-        rows.append(["mean temperature / K", _number(columns["temperature_k"].mean())])
+        rows.append(["mean temperature / K", format_number(columns["temperature_k"].mean())])
     text, trajectory = _trajectory(path.with_suffix(".extxyz"))
-    facts = [Fact("NVE energy drift", _number(drift), "meV/atom/ps", f"{_number(time[-1] - time[0])} ps")]
+    facts = [
+        Fact(
+            "NVE energy drift", format_number(drift), "meV/atom/ps", f"{format_number(time[-1] - time[0])} ps"
+        )
+    ]
     return Section(title, text, [*figures, *trajectory], [Table(["", "value"], rows)], facts)
 
 
@@ -293,14 +306,14 @@ def _trajectory(path: Path) -> tuple[str, list[Picture]]:
 def _training(folder: Path) -> Section:
     title = "Training"
     path = folder / "metrics.csv"
-    columns = _read_columns(path) if path.is_file() else {}
+    columns = read_columns(path) if path.is_file() else {}
     x = next((name for name in ("epoch", "step") if name in columns), None)
     if x is None or not columns[x].size:
         return Section(title, "No training history yet: `intertwine train` writes it.")
     wanted = {
         "loss": {"training": "train_loss", "validation": "validation_loss"},
-        "force RMSE": {"validation": "validation_force_rmse"},
-        "energy RMSE": {"validation": "validation_energy_rmse"},
+        "force RMSE<br>meV/Å": {"validation": "validation_force_rmse"},
+        "energy RMSE<br>meV": {"validation": "validation_energy_rmse"},
         "learning rate": {"learning rate": "learning_rate"},
     }
     panels = {
@@ -315,28 +328,13 @@ def _training(folder: Path) -> Section:
     seconds = columns.get("seconds", np.array([]))
     text = f"{int(np.nanmax(columns[x]))} {x}s"
     if np.isfinite(seconds).any():
-        text += f" in {_duration(float(np.nanmax(seconds)))}"
+        text += f" in {format_duration(float(np.nanmax(seconds)))}"
     best = columns.get("validation_force_rmse")
     if best is not None and np.isfinite(best).any():
         text += f"; the lowest validation force RMSE was reached at {x} {int(columns[x][np.nanargmin(best)])}"
     return Section(
         title, text + ".", [Picture(plots.learning_curves(panels, x), wide=True)] if panels else []
     )
-
-
-def _read_columns(path: Path) -> dict[str, np.ndarray]:
-    """Return the columns of a CSV file as float64; an empty cell is NaN."""
-    rows = list(csv.DictReader(read_text(path).splitlines()))
-    try:
-        return {
-            name: np.array([float("nan" if row[name] == "" else row[name]) for row in rows])
-            for name in (rows[0] if rows else {})
-            if name
-        }
-    except (ValueError, TypeError, KeyError) as error:
-        raise DataError(
-            f"{path} is damaged", got=str(error), expected="numbers below one line of names"
-        ) from error
 
 
 def _labels(sets: Sequence[str]) -> dict[str, str]:
@@ -346,22 +344,9 @@ def _labels(sets: Sequence[str]) -> dict[str, str]:
     return short if len(set(short.values())) == len(short) else {name: name for name in sets}
 
 
-def _number(value: float | None) -> str:
-    if value is None or not math.isfinite(value):
-        return "\N{EN DASH}"
-    size = abs(value)
-    return f"{value:.0f}" if 1000 <= size < 1e7 else f"{value:.2e}" if 0 < size < 1e-3 else f"{value:.3g}"
-
-
 def _verdict(passed: bool) -> str:
     return "passed" if passed else "failed"
 
 
 def _status(passed: bool) -> Any:
     return "good" if passed else "bad"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

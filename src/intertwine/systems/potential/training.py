@@ -34,7 +34,9 @@ class PotentialTraining(TrainingModule):
 
     def loss(self, batch: AtomBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its unweighted terms."""
-        return potential_loss(self.model(**batch.inputs(), compute_stress=self._stress), batch, self.loss_settings)
+        return potential_loss(
+            self.model(**batch.inputs(), compute_stress=self._stress), batch, self.loss_settings
+        )
 
     def validation(
         self, batch: AtomBatch, metrics: MetricCollection | None
@@ -69,7 +71,11 @@ def potential_loss(
     """
     sizes = batch.num_atoms
     terms: dict[str, Tensor] = {}
-    for name, weight in (("energy", settings.energy), ("forces", settings.forces), ("stress", settings.stress)):
+    for name, weight in (
+        ("energy", settings.energy),
+        ("forces", settings.forces),
+        ("stress", settings.stress),
+    ):
         if weight and getattr(batch, name) is None:
             raise ConfigError(
                 f"the loss has a weight for {name}, and the data have none",

@@ -62,7 +62,9 @@ class Potential(Pretrained, Module):
                 "a potential needs the elements it is for", got=atomic_energies, expected="{1: -13.6, ...}"
             )
         self.settings = settings
-        self.atomic_energies = {int(z): float(e) for z, e in sorted(atomic_energies.items(), key=lambda i: int(i[0]))}
+        self.atomic_energies = {
+            int(z): float(e) for z, e in sorted(atomic_energies.items(), key=lambda i: int(i[0]))
+        }
         self.shift, self.scale, self.mean_neighbours = float(shift), float(scale), float(mean_neighbours)
         network = _NETWORKS[settings.architecture]
         self.network = network(settings, len(self.atomic_energies), self.mean_neighbours, rng)
@@ -144,7 +146,10 @@ class Potential(Pretrained, Module):
                 list(self.atomic_energies.values()), dtype=torch.float64, device=positions.device
             )
             node_energy = interaction + reference[species]
-            output = {"energy": segment_sum(node_energy, graph_index, cell.shape[0]), "node_energy": node_energy}
+            output = {
+                "energy": segment_sum(node_energy, graph_index, cell.shape[0]),
+                "node_energy": node_energy,
+            }
             if derivatives:
                 gradients = torch.autograd.grad(
                     interaction.sum(), wanted, create_graph=differentiable, materialize_grads=True

@@ -1,0 +1,143 @@
+"""The card's experiment: train on 3BPA (and AcAc), measure errors, symmetry and energy drift, and write the pages."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from intertwine.errors import ConfigError
+from intertwine.reporting import ResultRow, Target
+from intertwine.systems.potential.evaluate import check, evaluate
+from intertwine.systems.potential.published import figure
+from intertwine.systems.potential.report import report
+from intertwine.training.atomic import write_text
+from intertwine.training.run import Run
+from intertwine.training.train import train
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["reproduce"]
+
+_TARGETS = {("3bpa", "dev_300K"): 70.0, ("3bpa", "dev_600K"): 120.0, ("3bpa", "dev_1200K"): 240.0}
+"""Largest force RMSE (meV/Å) that the `cpu` scale has to reach."""
+_EXACT = Target("<", 1e-10)
+
+
+def reproduce(
+    scale: Literal["paper", "cpu", "smoke"],
+    *,
+    folder: Path,
+    seeds: tuple[int, ...] | None = None,
+    console: "Console | None" = None,
+    case: Sequence[Literal["3bpa", "acac"]] = ("3bpa", "acac"),
+    nve_steps: int = 2000,
+) -> list[ResultRow]:
+    """Run the experiment and return its rows.
+
+    Args:
+        scale: scale of the recipes.
+        folder: where the runs are kept, one a case and seed.
+        seeds: seeds of initial weights and data order; the card's are 0, 1, 2.
+        console: where to show progress.
+        case: data sets to train on.
+        nve_steps: steps of 0.5 fs at constant energy, from the first test structure at 300 K.
+
+    Raises:
+        ConfigError: if no case is given.
+    """
+    if not case:
+        raise ConfigError("nothing to reproduce", got="no case", expected="3bpa, acac")
+    rows: list[ResultRow] = []
+    for name in case:
+        results: dict[tuple[str, str, str], dict[int, float]] = {}
+        for seed in seeds or (0, 1, 2):
+            run, minutes = _train(name, scale, seed, Path(folder), console)
+            results.setdefault((name, "training_time", "min"), {})[seed] = minutes
+            for key, value in _measure(run, name, seed, nve_steps, console).items():
+                results.setdefault(key, {})[seed] = value
+        baselines = evaluate_baselines(run)
+        rows += [_row(key, values, scale, baselines) for key, values in results.items()]
+    return rows
+
+
+def evaluate_baselines(run: Run) -> dict[tuple[str, str], float]:
+    """Return the errors of a model that predicts zero, by test set and metric, from the run's evaluation."""
+    stored = json.loads((run.folder / "evaluation.json").read_text(encoding="utf-8"))
+    zero = stored["baselines"]["zero model"]
+    return {(name, metric): value for name, metrics in zero.items() for metric, value in metrics.items()}
+
+
+def _train(name: str, scale: str, seed: int, folder: Path, console: "Console | None") -> tuple[Run, float]:
+    from intertwine.training.recipes import load_recipe
+
+    if console is not None:
+        console.rule(f"potential/{name}, scale {scale}, seed {seed}")
+    began = time.perf_counter()
+    loaded = load_recipe(f"potential/{name}", scale=scale)
+    run = train(loaded, folder / f"{name}-{scale}-seed{seed}", overrides={"seed": seed}, console=console)
+    return run, (time.perf_counter() - began) / 60
+
+
+def _measure(
+    run: Run, name: str, seed: int, nve_steps: int, console: "Console | None"
+) -> dict[tuple[str, str, str], float]:
+    """Evaluate, check, simulate and report one run; return its numbers by (case, metric, unit)."""
+    found: dict[tuple[str, str, str], float] = {}
+    evaluation = evaluate(run)
+    evaluation.write(run.folder)
+    for row in evaluation.rows:
+        if row.metric in ("energy_rmse", "force_rmse"):
+            found[f"{name}/{row.set}", row.metric, row.unit] = row.value
+    checked = check(run, rng=torch.Generator().manual_seed(seed))
+    write_text(run.folder / "check.json", json.dumps(checked.to_dict(), indent=2) + "\n")
+    found[name, "symmetry_error", ""] = checked.equivariance.worst.relative
+    if checked.conservativeness is not None:
+        found[name, "force_jacobian_asymmetry", ""] = checked.conservativeness.jacobian_asymmetry
+    drift, deviation = _simulate(run, nve_steps, seed)
+    found[name, "nve_drift", "meV/atom/ps"] = abs(drift)
+    found[name, "nve_deviation", "meV/atom"] = deviation
+    page = report(run)
+    if console is not None:
+        console.print(f"page: {page}", highlight=False, soft_wrap=True)
+    return found
+
+
+def _simulate(run: Run, steps: int, seed: int) -> tuple[float, float]:
+    """Energy drift and largest deviation of an NVE run of the first test structure, kept in the run's folder."""
+    from intertwine.systems.potential.calculator import IntertwineCalculator
+    from intertwine.systems.potential.extxyz import read_frames
+    from intertwine.systems.potential.md import MDSettings, run_md
+    from intertwine.training.datasets import find_data
+
+    first = next(iter(run.recipe().data.test.values()))
+    atoms = read_frames(find_data(first))[0].atoms
+    settings = MDSettings(
+        steps=steps, time_step=0.5, temperature=300.0, every=max(1, steps // 200), seed=seed
+    )
+    calculator = IntertwineCalculator(run.model(), dtype=torch.float64)
+    result = run_md(calculator, atoms, settings, output=run.folder / "md" / "nve.extxyz")
+    return float(result.drift_mev_per_atom_ps or 0.0), float(result.max_deviation_mev_per_atom or 0.0)
+
+
+def _row(
+    key: tuple[str, str, str],
+    values: dict[int, float],
+    scale: str,
+    baselines: dict[tuple[str, str], float],
+) -> ResultRow:
+    case, metric, unit = key
+    name, _, test_set = case.partition("/")
+    fields: dict[str, object] = {"unit": unit}
+    if test_set:
+        fields["paper"] = figure(name, test_set, metric)
+        if (test_set, metric) in baselines:
+            fields["baselines"] = {"zero model": baselines[test_set, metric]}
+        if scale == "cpu" and metric == "force_rmse" and (name, test_set) in _TARGETS:
+            fields["target"] = Target("<", _TARGETS[name, test_set])
+    if metric in ("symmetry_error", "force_jacobian_asymmetry"):
+        fields["target"] = _EXACT
+    return ResultRow.over_seeds(case, metric, values, **fields)
