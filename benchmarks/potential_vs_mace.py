@@ -82,9 +82,7 @@ def problem(setting: Setting, dtype: torch.dtype, device: str) -> Problem:
     batch = _collate(frames, tuple(sorted(isolated)), setting, torch.float64)
     forces = torch.cat([torch.tensor(frame.get_forces()) for frame in frames])
     mean_neighbours = batch.edge_index.shape[1] / len(batch.positions)
-    return Problem(
-        frames, tuple(sorted(isolated)), isolated, forces.to(device, dtype), mean_neighbours, dtype, device
-    )
+    return Problem(frames, tuple(sorted(isolated)), isolated, forces.to(device, dtype), mean_neighbours, dtype, device)
 
 
 def _collate(frames: list[ase.Atoms], species: tuple[int, ...], setting: Setting, dtype: torch.dtype):
@@ -156,9 +154,7 @@ def build_mace(setting: Setting, given: Problem) -> Contender:
         table = tools.AtomicNumberTable(list(given.species))
         keys = data.KeySpecification(info_keys={"energy": "energy"}, arrays_keys={"forces": "forces"})
         configurations = [data.config_from_atoms(frame, key_specification=keys) for frame in given.frames]
-        graphs = [
-            data.AtomicData.from_config(c, z_table=table, cutoff=setting.cutoff) for c in configurations
-        ]
+        graphs = [data.AtomicData.from_config(c, z_table=table, cutoff=setting.cutoff) for c in configurations]
         loader = tools.torch_geometric.dataloader.DataLoader(graphs, batch_size=len(graphs), shuffle=False)
         batch = next(iter(loader)).to(given.device).to_dict()
         hidden = [f"{setting.channels}x{l}{'eo'[l % 2]}" for l in range(setting.hidden_lmax + 1)]  # noqa: E741
@@ -218,9 +214,7 @@ def training_step(contender: Contender, forces: Tensor) -> Callable[[], Tensor]:
     return step
 
 
-def measure(
-    case: str, calls: dict[str, Callable[[], object]], options: argparse.Namespace
-) -> list[ResultRow]:
+def measure(case: str, calls: dict[str, Callable[[], object]], options: argparse.Namespace) -> list[ResultRow]:
     """Return the rows of one task: times of each, and their ratio."""
     times = interleave(calls, rounds=options.rounds, warmup=options.warmup, device=options.device)
     memory = {name: peak_memory(call, options.device) / 2**20 for name, call in calls.items()}
@@ -228,9 +222,7 @@ def measure(
 
     def row(metric: str, unit: str, numbers: dict[str, float], spread: float | None = None) -> ResultRow:
         peers = {name: number for name, number in numbers.items() if name != OURS}
-        return ResultRow(
-            case, metric, numbers.get(OURS), unit, spread if OURS in times else None, baselines=peers
-        )
+        return ResultRow(case, metric, numbers.get(OURS), unit, spread if OURS in times else None, baselines=peers)
 
     rows = [
         row(
@@ -241,9 +233,7 @@ def measure(
         )
     ]
     for metric, percent in (("time_p10", 10), ("time_p90", 90)):
-        rows.append(
-            row(metric, "ms", {name: 1e3 * timing.percentile(percent) for name, timing in times.items()})
-        )
+        rows.append(row(metric, "ms", {name: 1e3 * timing.percentile(percent) for name, timing in times.items()}))
     rows.append(row("peak_memory", "MiB", memory))
     if both:
         ratio = ratios(times[PEER], times[OURS])
@@ -259,9 +249,7 @@ def compare(options: argparse.Namespace) -> list[ResultRow]:
         given = problem(setting, DTYPES[name], options.device)
         contenders = {who: BUILDERS[who](setting, given) for who in options.only}
         if len({contender.edges for contender in contenders.values()}) != 1:
-            raise SystemExit(
-                f"the networks see different edges: { {w: c.edges for w, c in contenders.items()} }"
-            )
+            raise SystemExit(f"the networks see different edges: { {w: c.edges for w, c in contenders.items()} }")
         case = f"3bpa_{len(given.forces)}_atoms_{name}"
         for metric, unit, number in (("parameters", "", _parameters), ("forces_finite", "", _finite)):
             numbers = {who: number(contender) for who, contender in contenders.items()}
@@ -286,9 +274,7 @@ def _finite(contender: Contender) -> int:
 def main() -> None:
     """Measure, print, and write the results file."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument(
-        "--only", nargs="+", choices=list(BUILDERS), default=list(BUILDERS), help="contenders to run"
-    )
+    parser.add_argument("--only", nargs="+", choices=list(BUILDERS), default=list(BUILDERS), help="contenders to run")
     parser.add_argument("--dtype", nargs="+", choices=list(DTYPES), default=["float32", "float64"])
     parser.add_argument("--rounds", type=int, default=50, help="rounds that count")
     parser.add_argument("--warmup", type=int, default=10, help="rounds before them")

@@ -14,6 +14,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from scipy import constants
 from scipy.spatial.transform import Rotation
 
 from intertwine.graphs import AtomGraph, collate, edge_vectors, neighbour_list
@@ -35,6 +36,7 @@ from intertwine.representations import (
     wigner_D,
 )
 from intertwine.systems.potential.extxyz import read_structures
+from intertwine.systems.potential.md import MDSettings, run_md
 from intertwine.systems.potential.model import Potential
 from intertwine.systems.potential.settings import ModelSettings
 
@@ -206,9 +208,7 @@ def test_convention_15_wigner_matrices_act_from_the_left(degree, rng):
     close(spherical_harmonics(degree, points @ first.T), harmonics @ wigner_D(degree, first).T)
     close(wigner_D(degree, first @ second), wigner_D(degree, first) @ wigner_D(degree, second))
     if degree > 0:  # the other side is a different map
-        assert (
-            harmonics @ wigner_D(degree, first) - harmonics @ wigner_D(degree, first).T
-        ).abs().max() > 1e-3
+        assert (harmonics @ wigner_D(degree, first) - harmonics @ wigner_D(degree, first).T).abs().max() > 1e-3
 
 
 def test_convention_16_degree_one_is_the_rotation_itself(rng):
@@ -224,9 +224,7 @@ def test_convention_17_parity(degree, rng):
         close(irreps_matrix(f"1x{degree}{letter}", -turn), parity * wigner_D(degree, turn))
 
 
-@pytest.mark.parametrize(
-    "degrees", [(0, 0, 0), (1, 1, 1), (1, 1, 2), (2, 1, 3), (2, 2, 2), (3, 2, 4), (4, 4, 5)]
-)
+@pytest.mark.parametrize("degrees", [(0, 0, 0), (1, 1, 1), (1, 1, 2), (2, 1, 3), (2, 2, 2), (3, 2, 4), (4, 4, 5)])
 def test_convention_18_couplings_are_invariant_normal_and_those_of_e3nn(degrees, rng):
     coupling, turn = wigner_3j(*degrees, dtype=F64), rotation(rng)
     close(coupling.square().sum(), 1)
@@ -328,14 +326,21 @@ def test_convention_26_units_are_those_of_ase(tmp_path):
     atoms.calc = EMT()
     wanted = atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress(voigt=False)
     ase.io.write(tmp_path / "copper.xyz", atoms)
-    (read,) = read_structures(
-        tmp_path / "copper.xyz", stress_key="stress", require=("energy", "forces", "stress")
-    )
+    (read,) = read_structures(tmp_path / "copper.xyz", stress_key="stress", require=("energy", "forces", "stress"))
     given = atoms.positions, atoms.cell.array, *wanted
-    for ours, theirs in zip(
-        (read.positions, read.cell, read.energy, read.forces, read.stress), given, strict=True
-    ):
+    for ours, theirs in zip((read.positions, read.cell, read.energy, read.forces, read.stress), given, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-7)  # what the file rounds to
+
+
+def test_convention_26_times_are_in_femtoseconds_and_masses_in_daltons():
+    speed = 0.001 / ase.units.fs  # Å/fs
+    atoms = Atoms("Cu2", positions=[[0, 0, 0], [50, 0, 0]], velocities=[[-speed, 0, 0], [speed, 0, 0]])
+    result = run_md(EMT(), atoms, MDSettings(time_step=2.0, steps=10))
+    moved = result.atoms.positions - atoms.positions
+    np.testing.assert_allclose(moved, [[-0.02, 0, 0], [0.02, 0, 0]], rtol=0, atol=1e-12)
+    mass = 63.546 * constants.atomic_mass
+    kinetic = mass * (0.001 * constants.angstrom / constants.femto) ** 2 / constants.eV
+    np.testing.assert_allclose(result.columns["kinetic_ev"], kinetic, rtol=1e-6)
 
 
 # --- numbers and chance ----------------------------------------------------------------------------------
@@ -379,9 +384,7 @@ def test_convention_29_the_same_seed_gives_the_same_numbers():
         features = Irreps("4x0e + 2x1o").random(5, rng=rng)
         settings = ModelSettings(channels=2, harmonics_lmax=1, correlation=1)
         weights = Potential(settings, atomic_energies={1: 0.0}, rng=rng).state_dict().values()
-        return torch.cat(
-            [features.flatten(), SE(3).sample(3, rng=rng).flatten(), *(w.flatten() for w in weights)]
-        )
+        return torch.cat([features.flatten(), SE(3).sample(3, rng=rng).flatten(), *(w.flatten() for w in weights)])
 
     assert draw(5).equal(draw(5))
     assert not draw(5).equal(draw(6))

@@ -72,9 +72,7 @@ def test_no_file_names_a_machine_or_a_registry(forbidden):
     found = [
         f"{relative(file)}:{number}: {line.strip()[:100]}"
         for file in tracked_files()
-        for number, line in enumerate(
-            file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1
-        )
+        for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), start=1)
         if words.search(line)
     ]
     assert found == []
@@ -133,8 +131,8 @@ def test_the_package_has_no_asserts_prints_or_global_changes():
 def test_every_package_says_what_it_is_and_what_it_offers(package):
     tree = ast.parse((package / "__init__.py").read_text(encoding="utf-8"))
     assert (ast.get_docstring(tree) or "").strip()
-    assigned = {target.id for node in tree.body if isinstance(node, ast.Assign) for target in node.targets}
-    assert "__all__" in assigned
+    stored = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    assert "__all__" in {node.id for node in stored}
 
 
 @pytest.mark.parametrize("file", FILES, ids=relative)
@@ -157,9 +155,7 @@ def test_the_names_a_package_offers_exist(package):
 
 def modules_after(statement):
     program = f"{statement}\nimport sys\nsys.stdout.write(' '.join(sys.modules))"
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return {name.partition(".")[0] for name in done.stdout.split()}
 
@@ -219,15 +215,11 @@ def parts(system):
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda path: path.name)
 def test_a_system_has_the_rooms_of_the_house(system):
     always, where_needed = rooms()
-    present = {
-        p.stem if p.suffix == ".py" else p.name for p in system.iterdir() if not p.name.startswith("__")
-    }
+    present = {p.stem if p.suffix == ".py" else p.name for p in system.iterdir() if not p.name.startswith("__")}
     assert {"README.md", "settings", "model", "recipes"} <= always
     assert sorted(always - present) == []
     others = present - always - where_needed - parts(system)
-    assert sorted(others) == [], (
-        "the same purpose has the same name everywhere; docs/architecture.md lists them"
-    )
+    assert sorted(others) == [], "the same purpose has the same name everywhere; docs/architecture.md lists them"
 
 
 @pytest.mark.parametrize("system", SYSTEMS, ids=lambda path: path.name)
@@ -275,8 +267,6 @@ def test_targets_of_the_makefile_that_the_readme_names_exist():
     makefile = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, flags=re.MULTILINE))
     pages = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md"]
-    named = {
-        name for page in pages for name in re.findall(r"make ([a-z-]+)", page.read_text(encoding="utf-8"))
-    }
+    named = {name for page in pages for name in re.findall(r"make ([a-z-]+)", page.read_text(encoding="utf-8"))}
     assert named
     assert named <= targets

@@ -29,9 +29,7 @@ def changes(before, after):
 def test_public_names_are_those_of_the_inventory():
     script = load_script()
     stored = json.loads(script.STORED.read_text(encoding="utf-8"))
-    assert changes(stored, script.surface()) == [], (
-        "if this is meant, run `make api` and note it in CHANGELOG.md"
-    )
+    assert changes(stored, script.surface()) == [], "if this is meant, run `make api` and note it in CHANGELOG.md"
 
 
 def test_the_comparison_sees_every_kind_of_change():

@@ -45,9 +45,7 @@ def test_fast_path_reference_and_ase_agree(seed, pbc, cutoff, atoms):
     slow = neighbour_list_reference(positions, cutoff, cell, pbc)
     assert torch.equal(fast.edge_index, slow.edge_index)
     assert torch.equal(fast.cell_shifts, slow.cell_shifts)
-    i, j, s, d = ase_neighbour_list(
-        "ijSd", Atoms(f"H{atoms}", positions.numpy(), cell=cell.numpy(), pbc=pbc), cutoff
-    )
+    i, j, s, d = ase_neighbour_list("ijSd", Atoms(f"H{atoms}", positions.numpy(), cell=cell.numpy(), pbc=pbc), cutoff)
     wanted = {(int(b), int(a), *map(int, shift)) for a, b, shift in zip(i, j, s, strict=True)}
     assert as_set(fast) == wanted
     distances = lengths(positions, fast, cell)
@@ -81,9 +79,7 @@ def test_one_atom_has_no_neighbour_unless_it_has_images():
 def test_shell_counts_of_the_face_centred_cubic_lattice():
     primitive = torch.tensor([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float64)  # nearest distance √2
     for shell, count in [(2, 12), (4, 18), (6, 42), (8, 54), (10, 78), (12, 86)]:
-        found = neighbour_list(
-            torch.zeros(1, 3, dtype=torch.float64), shell**0.5 + 1e-6, primitive, (True,) * 3
-        )
+        found = neighbour_list(torch.zeros(1, 3, dtype=torch.float64), shell**0.5 + 1e-6, primitive, (True,) * 3)
         assert found.edge_index.shape[1] == count
 
 
@@ -121,9 +117,7 @@ def test_edge_vectors_differentiate_in_positions_and_cell():
     def vectors(x, box):
         return edge_vectors(x, edges.edge_index, edges.cell_shifts, box, graph_index)
 
-    assert torch.autograd.gradcheck(
-        vectors, (positions.clone().requires_grad_(), cell[None].clone().requires_grad_())
-    )
+    assert torch.autograd.gradcheck(vectors, (positions.clone().requires_grad_(), cell[None].clone().requires_grad_()))
 
 
 def test_without_vesin_the_reference_answers(monkeypatch):

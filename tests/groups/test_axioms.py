@@ -68,10 +68,7 @@ def test_axioms(group, seed):
     assert distance(group.compose(a, e), a) == distance(group.compose(e, a), a) == 0
     assert distance(group.compose(a, group.inverse(a)), e) <= bound
     assert distance(group.compose(group.inverse(a), a), e) <= bound
-    assert (
-        distance(group.inverse(group.compose(a, b)), group.compose(group.inverse(b), group.inverse(a)))
-        <= bound
-    )
+    assert distance(group.inverse(group.compose(a, b)), group.compose(group.inverse(b), group.inverse(a))) <= bound
     for g in (a, e, group.compose(a, b), group.inverse(a)):
         inside = group.contains(g)
         assert inside.shape == (16,)
@@ -183,9 +180,7 @@ def test_tolerance_is_honoured():
     assert not SO(3).contains(almost, tolerance=1e-6)
 
 
-@pytest.mark.parametrize(
-    ("group", "got"), [(O(3), (2, 2)), (SE(3), (3, 3)), (Affine(2), (2, 2)), (GLPlus(2), (2,))]
-)
+@pytest.mark.parametrize(("group", "got"), [(O(3), (2, 2)), (SE(3), (3, 3)), (Affine(2), (2, 2)), (GLPlus(2), (2,))])
 def test_wrong_shapes_are_refused(group, got):
     for call in (group.inverse, group.contains, group.linear, lambda g: group.compose(g, g)):
         with pytest.raises(ShapeError) as caught:

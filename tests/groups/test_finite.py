@@ -19,11 +19,7 @@ over_finite = pytest.mark.parametrize("group", FINITE, ids=str)
 def matrices(group, g):
     """Return the faithful matrices of elements: planar ones, or those that permute the unit vectors."""
     if isinstance(group, SymmetricGroup):
-        return (
-            torch.nn.functional.one_hot(g, group.n).mT.double()
-            if group.n
-            else torch.zeros(*g.shape[:-1], 0, 0)
-        )
+        return torch.nn.functional.one_hot(g, group.n).mT.double() if group.n else torch.zeros(*g.shape[:-1], 0, 0)
     return group.linear(g)
 
 

@@ -32,9 +32,7 @@ def test_first_and_second_moments(group, rng):
 
 
 def uniform_euler_angles(rng):
-    return euler_to_matrix(
-        math.pi * torch.rand(DRAWS, 3, generator=rng, dtype=torch.float64) * torch.tensor([2, 1, 2])
-    )
+    return euler_to_matrix(math.pi * torch.rand(DRAWS, 3, generator=rng, dtype=torch.float64) * torch.tensor([2, 1, 2]))
 
 
 def qr_without_signs(rng):

@@ -79,9 +79,7 @@ def test_convention_coordinates_of_se3_are_rotation_then_velocity():
 def test_left_jacobian_is_the_mean_of_the_turning(n, rng):
     algebra = SO(n).hat(2 * torch.randn(4, SO(n).dim, generator=rng, dtype=torch.float64))
     nodes, weights = np.polynomial.legendre.leggauss(30)
-    mean = sum(
-        w / 2 * torch.linalg.matrix_exp((x + 1) / 2 * algebra) for x, w in zip(nodes, weights, strict=True)
-    )
+    mean = sum(w / 2 * torch.linalg.matrix_exp((x + 1) / 2 * algebra) for x, w in zip(nodes, weights, strict=True))
     torch.testing.assert_close(left_jacobian(algebra), mean, rtol=0, atol=1e-13)
 
 

@@ -28,9 +28,7 @@ def test_convention_affine_maps_act_linearly_then_translate():
 
 def test_special_linear_maps_keep_volume(rng):
     drawn = SL(3).sample(100, rng=rng, dtype=torch.float64)
-    torch.testing.assert_close(
-        torch.linalg.det(drawn), torch.ones(100, dtype=torch.float64), rtol=1e-13, atol=0
-    )
+    torch.testing.assert_close(torch.linalg.det(drawn), torch.ones(100, dtype=torch.float64), rtol=1e-13, atol=0)
 
 
 def test_affine_maps_of_both_orientations_are_drawn(rng):

@@ -40,9 +40,7 @@ def _paths(a, b, c, mode):
                 if c is not None:
                     paths += [(i, j, k, mode, True) for k, entry in enumerate(Irreps(c)) if entry.ir == ir]
                 else:
-                    mul = {"uvu": left.mul, "uvv": right.mul, "uuu": left.mul, "uvuv": left.mul * right.mul}[
-                        mode
-                    ]
+                    mul = {"uvu": left.mul, "uvv": right.mul, "uuu": left.mul, "uvuv": left.mul * right.mul}[mode]
                     paths.append((i, j, len(out), mode, True))
                     out.append((mul, ir))
     return a, b, Irreps(c) if c is not None else Irreps(out), paths
@@ -74,9 +72,7 @@ def test_weights_of_each_sample_and_of_the_batch_agree(rng):
     sample = TensorProduct(a, b, c, paths, weights="sample").double()
     x, y = a.random(2, 3, rng=rng, dtype=DOUBLE), b.random(3, rng=rng, dtype=DOUBLE)
     weight = torch.randn(shared.weight_numel, generator=rng, dtype=DOUBLE)
-    torch.testing.assert_close(
-        sample(x, y, weight.expand(2, 3, -1)), shared(x, y, weight), rtol=1e-13, atol=1e-13
-    )
+    torch.testing.assert_close(sample(x, y, weight.expand(2, 3, -1)), shared(x, y, weight), rtol=1e-13, atol=1e-13)
 
 
 def test_layouts_agree(rng):

@@ -30,7 +30,7 @@ def test_numbers_of_coupling_trees(degree, counts):
 def test_parameter_count_of_the_published_product_block():
     irreps = Irreps.spherical_harmonics(3)
     total = sum(
-        count_coupling_trees(irreps, Irrep(l, (-1) ** l), degree)  # noqa: E741
+        count_coupling_trees(irreps, Irrep(l, (-1) ** l), degree)
         for l in range(3)  # noqa: E741
         for degree in (1, 2, 3)
     )
@@ -53,8 +53,7 @@ def test_number_of_independent_couplings_is_the_character_count(out, degree):
 
         def power_sum(n, inversion=inversion):
             return sum(
-                (one.p if inversion == -1 and n % 2 else 1) * character(one, n * angles)
-                for one in irreps.irreps
+                (one.p if inversion == -1 and n % 2 else 1) * character(one, n * angles) for one in irreps.irreps
             )
 
         p1, p2, p3 = power_sum(1), power_sum(2), power_sum(3)
@@ -99,9 +98,7 @@ def _slow(module, x, types):
     components = torch.cat(
         [
             part.unflatten(-1, (mul, ir.dim))
-            for part, (mul, ir) in zip(
-                x.split([e.dim for e in module.irreps_in], -1), module.irreps_in, strict=True
-            )
+            for part, (mul, ir) in zip(x.split([e.dim for e in module.irreps_in], -1), module.irreps_in, strict=True)
         ],
         dim=-1,
     )  # (atoms, channels, dim)
@@ -110,9 +107,7 @@ def _slow(module, x, types):
         total = 0
         for degree in range(1, module.correlation + 1):
             basis = torch.from_numpy(symmetric_basis(single, ir, degree))
-            weight = getattr(module, f"weight_{degree}")[types][
-                :, starts[degree] : starts[degree] + len(basis)
-            ]
+            weight = getattr(module, f"weight_{degree}")[types][:, starts[degree] : starts[degree] + len(basis)]
             starts[degree] += len(basis)
             monomials = torch.stack(
                 [
@@ -135,9 +130,7 @@ def test_equal_to_dense_polynomials(correlation, layout, rng):
     types = torch.tensor([0, 1, 1, 0, 1])
     got = module(convert_layout(x, irreps_in, "mul_ir", layout), types)
     expected = _slow(module, x, types)
-    torch.testing.assert_close(
-        convert_layout(got, irreps_out, layout, "mul_ir"), expected, rtol=1e-12, atol=1e-12
-    )
+    torch.testing.assert_close(convert_layout(got, irreps_out, layout, "mul_ir"), expected, rtol=1e-12, atol=1e-12)
 
 
 class TestContract(ModuleContract):
@@ -169,9 +162,7 @@ def test_pair_couplings_are_clebsch_gordan_products(rng):
     basis = torch.from_numpy(symmetric_basis(irreps, Irrep(1, -1), 2))
     assert len(basis) == 1
     x = irreps.random(6, rng=rng, dtype=DOUBLE)
-    pairs = torch.stack(
-        [x[:, a] * x[:, b] for a, b in itertools.combinations_with_replacement(range(8), 2)], -1
-    )
+    pairs = torch.stack([x[:, a] * x[:, b] for a, b in itertools.combinations_with_replacement(range(8), 2)], -1)
     ours = pairs @ basis[0].T
     coupled = torch.einsum("ni,nj,ijk->nk", x[:, :3], x[:, 3:], wigner_3j(1, 2, 1, dtype=DOUBLE))
     torch.testing.assert_close(ours / ours.norm(), coupled / coupled.norm(), rtol=0, atol=1e-13)

@@ -62,9 +62,7 @@ def test_balls_lie_on_their_atoms_up_to_one_rotation():
     figure = view_molecule(numbers, positions)
     assert [trace.name for trace in figure.data] == ["C", "N", "O", "F"]
     unit = (
-        element(6).radius
-        / 2
-        / np.linalg.norm(points(figure.data[0]) - points(figure.data[0]).mean(0), axis=1).mean()
+        element(6).radius / 2 / np.linalg.norm(points(figure.data[0]) - points(figure.data[0]).mean(0), axis=1).mean()
     )
     centres = np.stack([points(trace).mean(0) for trace in figure.data]) * unit
     turned, original = centres[1:] - centres[0], positions[1:] - positions[0]

@@ -65,9 +65,7 @@ def page(tmp_path):
 def test_no_text_of_a_caller_becomes_markup(page):
     reader = Reader(page)
     assert not any(tag == "img" for tag, _ in reader.elements)
-    assert not any(
-        "alert" in script and "application" not in script for script in reader.scripts if len(script) < 400
-    )
+    assert not any("alert" in script and "application" not in script for script in reader.scripts if len(script) < 400)
     scripts = [attrs for tag, attrs in reader.elements if tag == "script"]
     assert [attrs.get("type") for attrs in scripts] == ["application/json"] * 2 + [None, None]
     assert "".join(reader.texts).count(EVIL) == 8

@@ -42,9 +42,9 @@ def test_many_points_are_counted_and_none_is_lost():
     # Rows of z belong to y: moving the data along y has to move the mean over the bins along y.
     shifted = plots.parity(reference, reference + 5.0, "force", "eV/Å").data[0]
     weight = numbers(shifted.customdata)
-    assert (
-        weight.sum(1) @ numbers(shifted.y) - weight.sum(0) @ numbers(shifted.x)
-    ) / 30_000 == pytest.approx(5, abs=0.1)
+    assert (weight.sum(1) @ numbers(shifted.y) - weight.sum(0) @ numbers(shifted.x)) / 30_000 == pytest.approx(
+        5, abs=0.1
+    )
     assert len(figure.to_json()) < 250_000
 
 

@@ -39,9 +39,7 @@ def path(tmp_path):
         make_row(case="3bpa/dev_600K", value=95.0),
         make_row(value=None, target=None, paper=None),
     ]
-    return ResultFile.collect("intertwine reproduce potential", rows, 12.5).write(
-        tmp_path / "new" / "potential.json"
-    )
+    return ResultFile.collect("intertwine reproduce potential", rows, 12.5).write(tmp_path / "new" / "potential.json")
 
 
 def test_a_file_reads_back_as_it_was_written(path):

@@ -41,9 +41,7 @@ CASES += [
 CASES += [(Cartesian(3, pseudo=True), (2, 3, 3, 3), SPACE), (Cartesian(0, pseudo=True), (6,), SPACE + PLANE)]
 CASES += [(Permuted(), (4, 2), SPACE + PLANE), (Permuted((0, -2)), (4, 2, 4, 3), SPACE + PLANE)]
 CASES += [(Permuted((1, 0), Cartesian(2)), (4, 4, 3, 3), SPACE)]
-CASES += [
-    (SO2IrrepsTensor("2x0 + 2x0- + 2x1 + 1x3", layout), (5, 10), PLANE) for layout in ("mul_ir", "ir_mul")
-]
+CASES += [(SO2IrrepsTensor("2x0 + 2x0- + 2x1 + 1x3", layout), (5, 10), PLANE) for layout in ("mul_ir", "ir_mul")]
 EXACT_ON_PIXELS = [CyclicGroup(2), CyclicGroup(4), DihedralGroup(1), DihedralGroup(4)]
 CASES += [(Image(), (3, 6, 6), EXACT_ON_PIXELS), (Image(inner=Vector()), (3, 2, 5, 5), EXACT_ON_PIXELS)]
 LAWS = [
@@ -194,9 +192,7 @@ def test_what_the_group_lacks_is_trivial(rng):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64, torch.complex128])
-@pytest.mark.parametrize(
-    "rep", [Vector(pseudo=True), Point(), IrrepsTensor("1o"), Permuted((0,), Vector())], ids=repr
-)
+@pytest.mark.parametrize("rep", [Vector(pseudo=True), Point(), IrrepsTensor("1o"), Permuted((0,), Vector())], ids=repr)
 def test_data_keep_their_dtype(rep, dtype, rng):
     group = SE(3) * SymmetricGroup(4)
     g = group.sample(rng=rng, dtype=torch.float64)

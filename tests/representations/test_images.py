@@ -81,9 +81,7 @@ def test_circular_translations_match_scipy_and_compose(rng):
     rep = Image("circular")
     x = torch.randn(6, 9, generator=rng, dtype=torch.float64)
     want = ndimage.shift(x.numpy(), (-1.25, 3.5), order=1, mode="grid-wrap")
-    torch.testing.assert_close(
-        rep.apply(SE(2), shift(3.5, 1.25), x), torch.from_numpy(want), rtol=0, atol=16 * EPS
-    )
+    torch.testing.assert_close(rep.apply(SE(2), shift(3.5, 1.25), x), torch.from_numpy(want), rtol=0, atol=16 * EPS)
     whole = rep.apply(SE(2), shift(-4, 7), x)
     assert whole.equal(torch.roll(x, (-7, -4), (0, 1)))
     assert rep.apply(SE(2), shift(4, -7), whole).equal(x)

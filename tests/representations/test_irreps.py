@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from intertwine.errors import RepresentationError
 from intertwine.representations import Irrep, Irreps
 
-entries = st.lists(
-    st.tuples(st.integers(0, 5), st.tuples(st.integers(0, 6), st.sampled_from([1, -1]))), max_size=6
-)
+entries = st.lists(st.tuples(st.integers(0, 5), st.tuples(st.integers(0, 6), st.sampled_from([1, -1]))), max_size=6)
 
 
 @given(entries)

@@ -41,8 +41,7 @@ def test_harmonics_of_the_circle_transform_by_them(rng):
     def harmonics(points):
         phi = torch.atan2(points[:, 1], points[:, 0])
         return torch.cat(
-            [torch.ones(len(phi), 1)]
-            + [torch.stack([(m * phi).cos(), (m * phi).sin()], 1) for m in (1, 2, 5)],
+            [torch.ones(len(phi), 1)] + [torch.stack([(m * phi).cos(), (m * phi).sin()], 1) for m in (1, 2, 5)],
             1,
         )
 
@@ -57,9 +56,7 @@ def test_matrices_form_a_representation_and_a_twin_without_mirrors_does_not(rng)
     g, h = O(2).sample(2, 40, rng=rng, dtype=torch.float64)
     matrix = SO2Irreps(TEXT).matrix
     torch.testing.assert_close(matrix(g @ h), matrix(g) @ matrix(h), rtol=0, atol=32 * EPS)
-    torch.testing.assert_close(
-        matrix(g) @ matrix(g).mT, torch.eye(12, dtype=torch.float64).expand(40, 12, 12)
-    )
+    torch.testing.assert_close(matrix(g) @ matrix(g).mT, torch.eye(12, dtype=torch.float64).expand(40, 12, 12))
 
     def blind(r):
         return matrix(torch.stack([r[..., 0], torch.stack([-r[..., 1, 0], r[..., 0, 0]], -1)], -1))

@@ -56,9 +56,7 @@ def test_closed_forms_of_degree_1_and_2(rng):
         ],
         dim=-1,
     )
-    torch.testing.assert_close(
-        spherical_harmonics([1, 2], vectors), torch.cat([one, two], -1), rtol=0, atol=1e-14
-    )
+    torch.testing.assert_close(spherical_harmonics([1, 2], vectors), torch.cat([one, two], -1), rtol=0, atol=1e-14)
 
 
 def test_orthonormal_on_the_sphere():

@@ -137,9 +137,7 @@ def test_a_module_is_converted_in_a_copy(rng):
 
 
 def test_zero_and_constant_forces_are_conservative(rng):
-    assert conservativeness_error(
-        lambda x: 0 * x, torch.ones(4, 3), energy=lambda x: 0 * x.sum(), rng=rng
-    ).passed()
+    assert conservativeness_error(lambda x: 0 * x, torch.ones(4, 3), energy=lambda x: 0 * x.sum(), rng=rng).passed()
 
 
 def test_wrong_shape_and_wrong_settings_are_refused(rng):

@@ -24,9 +24,7 @@ def test_angle_and_axis_are_those_of_scipy(angle, seed):
 
 
 def test_half_turn_has_an_axis():
-    assert describe_element(SO(3), torch.diag(torch.tensor([1.0, -1.0, -1.0]))).startswith(
-        "rotation by 180° about"
-    )
+    assert describe_element(SO(3), torch.diag(torch.tensor([1.0, -1.0, -1.0]))).startswith("rotation by 180° about")
 
 
 def test_improper_elements_of_space():

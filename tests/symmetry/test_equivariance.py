@@ -17,9 +17,7 @@ from intertwine.symmetry import Symmetry, equivariance_error
 IN, OUT = "4x0e + 3x1o + 2x2e", "2x0e + 5x1o + 1x2e"
 LINEAR = Symmetry(O(3), inputs={"features": IrrepsTensor(IN)}, output=IrrepsTensor(OUT))
 VECTOR = Symmetry(O(3), inputs={"v": Vector()}, output=Vector())
-CLOUD = Symmetry(
-    E(3) * SymmetricGroup(None), inputs={"x": Permuted((0,), Point())}, output=Permuted((0,), Vector())
-)
+CLOUD = Symmetry(E(3) * SymmetricGroup(None), inputs={"x": Permuted((0,), Point())}, output=Permuted((0,), Vector()))
 
 
 def features(rng, irreps=IN):
@@ -56,16 +54,12 @@ def test_e3nn_couplings_of_a_product_built_in_float32_are_seen(rng):
 def product_report(rng):
     product = o3.FullyConnectedTensorProduct(IN, "1x0e + 1x1o + 1x1e", OUT)
     law = Symmetry(O(3), {"x": IrrepsTensor(IN), "y": IrrepsTensor("1x0e + 1x1o + 1x1e")}, IrrepsTensor(OUT))
-    return equivariance_error(
-        product, (features(rng), torch.randn(6, 7, generator=rng)), symmetry=law, rng=rng
-    )
+    return equivariance_error(product, (features(rng), torch.randn(6, 7, generator=rng)), symmetry=law, rng=rng)
 
 
 def test_wrong_component_order_is_caught(rng):
     linear = o3.Linear(IN, OUT)
-    report = equivariance_error(
-        lambda features: linear.double()(features.flip(-1)), features(rng), symmetry=LINEAR
-    )
+    report = equivariance_error(lambda features: linear.double()(features.flip(-1)), features(rng), symmetry=LINEAR)
     assert report.worst.verdict == "broken"
     assert report.worst.relative > 1e-2
     cyclic = equivariance_error(lambda v: v[:, [1, 2, 0]], torch.randn(5, 3, generator=rng), symmetry=VECTOR)
@@ -143,16 +137,11 @@ def test_zero_is_trivial_and_said_so(rng):
 
 def test_an_output_that_ignores_its_inputs_is_warned_about(rng):
     law = Symmetry(O(3), {"v": Vector()}, Invariant())
-    constant = equivariance_error(
-        lambda v: torch.ones(5).to(v), torch.randn(5, 3, generator=rng), symmetry=law
-    )
+    constant = equivariance_error(lambda v: torch.ones(5).to(v), torch.randn(5, 3, generator=rng), symmetry=law)
     assert constant.passed()
     assert any("ignores its inputs" in warning for warning in constant.warnings)
     assert "Warning: output did not change" in constant.explain()
-    assert (
-        equivariance_error(lambda v: v.norm(dim=-1), torch.randn(5, 3, generator=rng), symmetry=law).warnings
-        == ()
-    )
+    assert equivariance_error(lambda v: v.norm(dim=-1), torch.randn(5, 3, generator=rng), symmetry=law).warnings == ()
 
 
 def test_randomness_and_lost_precision_are_warned_about(rng):
@@ -235,9 +224,7 @@ def test_a_constant_that_does_not_follow_the_module_is_explained(rng):
 
 def test_a_changing_shape_is_refused(rng):
     with pytest.raises(SymmetryError) as caught:
-        equivariance_error(
-            lambda v: v[v[:, 0] > 0], torch.randn(40, 3, generator=rng), symmetry=VECTOR, rng=rng
-        )
+        equivariance_error(lambda v: v[v[:, 0] > 0], torch.randn(40, 3, generator=rng), symmetry=VECTOR, rng=rng)
     assert caught.value.expected[1] == 3
 
 
@@ -262,9 +249,7 @@ def test_any_anisotropy_is_caught(size, axis, seed):
     rng = torch.Generator().manual_seed(seed)
     scale = torch.ones(3, dtype=torch.float64)
     scale[axis] += size
-    report = equivariance_error(
-        lambda v: v * scale, torch.randn(8, 3, generator=rng), symmetry=VECTOR, rng=rng
-    )
+    report = equivariance_error(lambda v: v * scale, torch.randn(8, 3, generator=rng), symmetry=VECTOR, rng=rng)
     assert not report.passed()
     assert report.worst.relative <= 2 * size
 
@@ -273,8 +258,7 @@ def test_the_same_generator_gives_the_same_report(rng):
     x = torch.randn(4, 3, generator=rng)
     law = Symmetry(SE(3), {"x": Point()}, Point())
     first, second = (
-        equivariance_error(lambda x: x * 2, x, symmetry=law, rng=torch.Generator().manual_seed(5))
-        for _ in range(2)
+        equivariance_error(lambda x: x * 2, x, symmetry=law, rng=torch.Generator().manual_seed(5)) for _ in range(2)
     )
     assert first == second
     assert first.part("rotations").verdict == "rounding"

@@ -9,10 +9,11 @@ import sys
 import traceback
 from pathlib import Path
 
-import toy_system  # noqa: F401 (registers the system)
 import torch
+import toy_system
 
 from intertwine.training.recipes import load_recipe
+from intertwine.training.registry import register_system
 from intertwine.training.train import train
 
 
@@ -26,6 +27,8 @@ def part(folder, place):
 
 def main(root, *words):
     torch.set_num_threads(1)
+    register_system(toy_system.SYSTEM)
+    train(load_recipe("toy/well", "smoke"), Path(root) / "warm")  # imports everything
     for word in words:
         name, _, places = word.partition(":")
         for place in places.split("/"):

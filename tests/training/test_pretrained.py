@@ -60,16 +60,15 @@ def test_saving_twice_replaces_and_a_loaded_model_saves_again(saved):
 def test_loading_needs_no_training_code(saved):
     code = (
         "import sys; sys.path.insert(0, sys.argv[2]); import toy_system\n"
-        "from intertwine.training import load_pretrained; load_pretrained(sys.argv[1])\n"
+        "from intertwine.training import load_pretrained, register_system\n"
+        "register_system(toy_system.SYSTEM); load_pretrained(sys.argv[1])\n"
         "sys.exit('lightning' in sys.modules)"
     )
     here = str(Path(__file__).parent)
     assert subprocess.run([sys.executable, "-c", code, str(saved), here], timeout=60).returncode == 0
 
 
-@pytest.mark.parametrize(
-    "name", ["os:system", "torch.nn:Linear", "toy_system.training:ToyModule", "builtins:eval"]
-)
+@pytest.mark.parametrize("name", ["os:system", "torch.nn:Linear", "toy_system.training:ToyModule", "builtins:eval"])
 def test_only_networks_of_systems_are_built(saved, name):
     edit(saved, **{"class": name})
     with pytest.raises(CheckpointError, match="may not be built"):

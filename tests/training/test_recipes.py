@@ -1,7 +1,6 @@
 """Recipes: merging of scales, all problems at once with their lines, extension by a user's file."""
 
 import pytest
-import toy_system  # noqa: F401 (registers the system)
 
 from intertwine.errors import ConfigError
 from intertwine.training.recipes import RecipeError, load_recipe, recipe_from_dict, recipe_to_dict
@@ -93,9 +92,7 @@ def test_precision_may_be_written_as_a_number(tmp_path):
 
 
 def test_a_file_may_extend_a_recipe_and_replaces_free_mappings_whole(tmp_path):
-    path = write(
-        tmp_path, "extends: toy/well\nscale: cpu\nmodel: {width: 3}\ndata: {extra: {a: b}, shape: [4, 5]}\n"
-    )
+    path = write(tmp_path, "extends: toy/well\nscale: cpu\nmodel: {width: 3}\ndata: {extra: {a: b}, shape: [4, 5]}\n")
     loaded = load_recipe(path)
     assert loaded.recipe.model.width == 3
     assert loaded.recipe.training.epochs == 6

@@ -25,7 +25,7 @@ def killed(tmp_path_factory):
         [sys.executable, str(Path(__file__).parent / "killed_runs.py"), str(root), *words],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     return root
@@ -45,11 +45,7 @@ def whole_state(run):
     content = load_checkpoint(run.last)
     return {
         **{f"w/{k}": v for k, v in content["state_dict"].items()},
-        **{
-            f"o/{n}/{k}": v
-            for n, state in content["optimizer_states"][0]["state"].items()
-            for k, v in state.items()
-        },
+        **{f"o/{n}/{k}": v for n, state in content["optimizer_states"][0]["state"].items() for k, v in state.items()},
         **{f"e/{k}": v for k, v in content["callbacks"]["WeightAverage"]["weights"].items()},
     }
 

@@ -8,27 +8,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-SCRIPT = Path(__file__).parent / "two_processes.py"
+CASES = [(1, "good"), (2, "good"), (2, "broken")]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Weights by (processes, kind, rank); the three trainings run side by side."""
+    """Weights by (processes, kind, rank)."""
     folder = tmp_path_factory.mktemp("parallel")
-    cases = [(1, "good"), (2, "good"), (2, "broken")]
-    running = [
-        subprocess.Popen(
-            [sys.executable, str(SCRIPT), str(folder / f"{n}-{kind}"), str(n), kind],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for n, kind in cases
-    ]
-    for process in running:
-        output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, output
-    return {(n, kind, r): load_file(folder / f"{n}-{kind}.{r}") for n, kind in cases for r in range(n)}
+    script = Path(__file__).parent / "two_processes.py"
+    done = subprocess.run([sys.executable, str(script), str(folder)], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {(n, kind, r): load_file(folder / f"{n}-{kind}.{r}") for n, kind in CASES for r in range(n)}
 
 
 def difference(one, other):

@@ -37,9 +37,7 @@ def main(words: list[str], console: Console) -> int | None:
 def _check_module(parser, words: list[str], console: Console) -> int:
     parser.add_argument("--group", type=str, help='Group, such as "SE(3)", if the module declares none.')
     parser.add_argument("--inputs", type=str, help='How inputs transform: "positions=permuted(point)".')
-    parser.add_argument(
-        "--outputs", type=str, help='How outputs transform: "energy=invariant, forces=vector".'
-    )
+    parser.add_argument("--outputs", type=str, help='How outputs transform: "energy=invariant, forces=vector".')
     parser.add_argument("--tolerance", type=float, help="Relative error up to which the law counts as kept.")
     args = parser.parse_args(words)
     import torch

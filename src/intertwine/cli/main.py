@@ -63,9 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        _complain(
-            f"{type(error).__name__}: {error}\n  fix       run the command again with --debug for details"
-        )
+        _complain(f"{type(error).__name__}: {error}\n  fix       run the command again with --debug for details")
         return 1
 
 
@@ -131,9 +129,7 @@ def _console() -> "Console":
 
 
 def _complain(text: str) -> None:
-    bold, end = (
-        ("\x1b[1;31m", "\x1b[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
-    )
+    bold, end = ("\x1b[1;31m", "\x1b[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
     first, _, rest = text.partition("\n")
     sys.stderr.write(f"{bold}{first}{end}\n{rest}{chr(10) if rest else ''}")
 

@@ -1,5 +1,6 @@
 """What the commands share in reading their arguments."""
 
+from argparse import HelpFormatter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,9 +12,14 @@ from intertwine.training.words import nearest
 __all__ = ["add_options_of", "command_parser", "first_positional", "refuse_unknown"]
 
 
-def command_parser(name: str, description: str) -> ArgumentParser:
+def command_parser(name: str, description: str, usage: str | None = None) -> ArgumentParser:
     """Return the parser of a command; wrong usage ends with status 2."""
-    return ArgumentParser(prog=f"intertwine {name}", description=description + ".")
+    return ArgumentParser(
+        prog=f"intertwine {name}",
+        description=description + ".",
+        usage=usage and f"intertwine {name} {usage}",
+        formatter_class=HelpFormatter,
+    )
 
 
 def add_options_of(parser: ArgumentParser, function: Callable[..., Any], skip: Iterable[str]) -> list[str]:

@@ -45,12 +45,12 @@ def main(words: list[str], console: Console) -> int | None:
     loaded = open_run(resume).loaded() if resume else load_recipe(str(name), _value_of("--scale", words))
     options = dict(_options(loaded.recipe))
     refuse_unknown("train", words, [*_OWN, *(f"--{key}" for key in options)])
-    args = _parser(loaded).parse_args(words)
+    args = _parser(loaded).parse_args([word for word in words if word not in _FLAGS])
     loaded = loaded.changed(_overrides(args, options))
-    if args.print_config:
+    if "--print_config" in words:
         console.file.write(yaml.safe_dump(loaded.to_dict(), sort_keys=False))
         return 0
-    if args.print_schema:
+    if "--print_schema" in words:
         console.file.write(json.dumps(json_schema(type(loaded.recipe)), indent=2) + "\n")
         return 0
     if resume:
@@ -64,7 +64,11 @@ def main(words: list[str], console: Console) -> int | None:
 
 
 def _parser(loaded: LoadedRecipe | None) -> ArgumentParser:
-    parser = command_parser("train", "Train a recipe, or go on with a run that was cut off")
+    parser = command_parser(
+        "train",
+        "Train a recipe, or go on with a run that was cut off; every field of the recipe is an option",
+        usage="RECIPE [--scale SCALE] [--model.FIELD VALUE ...]   or   --resume RUN",
+    )
     parser.add_argument("recipe", nargs="?", help="SYSTEM/RECIPE, or a YAML file.")
     parser.add_argument("--scale", type=str, help=f"One of {', '.join(SCALES)}.")
     parser.add_argument("--output", type=str, help="Folder of the run (default: runs/<name>).")
@@ -72,9 +76,7 @@ def _parser(loaded: LoadedRecipe | None) -> ArgumentParser:
     parser.add_argument("--devices", type=str, help="Short for --training.devices.")
     parser.add_argument("--nodes", type=str, help="Short for --training.nodes.")
     parser.add_argument("--print_config", action="store_true", help="Print the resolved recipe, and stop.")
-    parser.add_argument(
-        "--print_schema", action="store_true", help="Print the recipe's JSON schema, and stop."
-    )
+    parser.add_argument("--print_schema", action="store_true", help="Print the recipe's JSON schema, and stop.")
     if loaded is None:
         return parser
     group = parser.add_argument_group(f"fields of {loaded.name} ({loaded.scale})")
@@ -116,9 +118,7 @@ def _value_of(option: str, words: list[str]) -> str | None:
 
 def _summary(folder: Path, console: Console) -> None:
     rows = open_run(folder).metrics()
-    best = min(
-        (row["validation_loss"] for row in rows if row.get("validation_loss") is not None), default=None
-    )
+    best = min((row["validation_loss"] for row in rows if row.get("validation_loss") is not None), default=None)
     loss = "" if best is None else f", best validation loss {best:.4g}"
     console.print(f"trained {len(rows)} epochs{loss}", highlight=False)
     console.print(f"the run is in {folder}", highlight=False, soft_wrap=True)

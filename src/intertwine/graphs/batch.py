@@ -100,9 +100,7 @@ class AtomBatch:
         moved = {}
         for name, value in self._tensors().items():
             converts = value.is_floating_point() and name != "energy"
-            moved[name] = value.to(
-                device=device, dtype=dtype if converts else None, non_blocking=non_blocking
-            )
+            moved[name] = value.to(device=device, dtype=dtype if converts else None, non_blocking=non_blocking)
         return replace(self, **moved)
 
     def pin_memory(self) -> "AtomBatch":

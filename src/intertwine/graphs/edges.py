@@ -59,9 +59,7 @@ def checked_cell(
     if positions.ndim != 2 or positions.shape[-1] != 3:
         raise ShapeError("positions have the wrong shape", got=tuple(positions.shape), expected="(atoms, 3)")
     if not (math.isfinite(cutoff) and cutoff > 0):
-        raise DataError(
-            "the cutoff must be a positive length", got=f"cutoff = {cutoff}", expected="Å, above 0"
-        )
+        raise DataError("the cutoff must be a positive length", got=f"cutoff = {cutoff}", expected="Å, above 0")
     points = positions.detach().to("cpu", torch.float64)
     if not points.isfinite().all():
         atoms = (~points.isfinite()).any(-1).nonzero().flatten().tolist()
@@ -76,9 +74,7 @@ def checked_cell(
             fix="give the lattice vectors, or pbc=(False, False, False) for a molecule",
         )
     if cell.shape != (3, 3):
-        raise ShapeError(
-            "the cell has the wrong shape", got=tuple(cell.shape), expected="(3, 3), rows are vectors"
-        )
+        raise ShapeError("the cell has the wrong shape", got=tuple(cell.shape), expected="(3, 3), rows are vectors")
     return points, _completed(cell.detach().to("cpu", torch.float64), periodic), periodic
 
 

@@ -44,9 +44,7 @@ class _EuclideanGroup(Group):
     def __post_init__(self) -> None:
         check_size(self.n, type(self).__name__)
         if not self.translation_scale > 0:
-            raise GroupError(
-                "the scale of translations must be positive", got=self.translation_scale, expected="> 0"
-            )
+            raise GroupError("the scale of translations must be positive", got=self.translation_scale, expected="> 0")
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.n})"
@@ -91,15 +89,11 @@ class _EuclideanGroup(Group):
         translation = self.translation_scale * standard_normal(*batch, self.n, rng=rng, device=device)
         return homogeneous(orthogonal, translation).to(dtype or torch.get_default_dtype())
 
-    def contains(
-        self, g: Float[Tensor, "*batch m m"], tolerance: float | None = None
-    ) -> Bool[Tensor, "*batch"]:
+    def contains(self, g: Float[Tensor, "*batch m m"], tolerance: float | None = None) -> Bool[Tensor, "*batch"]:
         """Tell whether the orthogonal part is one up to ``tolerance`` and the last row is (0, ..., 0, 1)."""
         last_row = self.identity(dtype=g.dtype, device=g.device)[-1]
         finite = self.translation(g).isfinite().all(-1)
-        return (
-            self.rotations.contains(self.linear(g), tolerance) & (g[..., -1, :] == last_row).all(-1) & finite
-        )
+        return self.rotations.contains(self.linear(g), tolerance) & (g[..., -1, :] == last_row).all(-1) & finite
 
     def apply(self, g: Float[Tensor, "*g m m"], x: Float[Tensor, "*x n"]) -> Float[Tensor, "*gx n"]:
         """Return the moved points ``R x + t``."""

@@ -166,9 +166,7 @@ class FiniteGroup(Group):
             GroupError: if an entry is not an element.
         """
         if not self.contains(g).all():
-            raise GroupError(
-                f"this is not a batch of elements of {self}", got=str(g), expected="elements only"
-            )
+            raise GroupError(f"this is not a batch of elements of {self}", got=str(g), expected="elements only")
         listed = self.elements(g.device)
         if listed.ndim == 1:
             return g
@@ -194,9 +192,7 @@ class FiniteGroup(Group):
             GroupError: if an element is not the identity.
         """
         if (g != self.identity(device=g.device)).any():
-            raise GroupError(
-                f"only the identity of {self} has a logarithm", got=str(g), expected="the identity"
-            )
+            raise GroupError(f"only the identity of {self} has a logarithm", got=str(g), expected="the identity")
         batch = g.shape[: g.ndim - self.identity().ndim]
         return torch.zeros(*batch, 0, device=g.device)
 

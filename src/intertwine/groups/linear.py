@@ -92,9 +92,7 @@ class GLPlus(_LinearGroup):
         stretch = torch.linalg.matrix_exp(_symmetric(batch, self.n, self.stretch_scale, rng, device))
         return (rotation @ stretch).to(dtype or torch.get_default_dtype())
 
-    def contains(
-        self, g: Float[Tensor, "*batch n n"], tolerance: float | None = None
-    ) -> Bool[Tensor, "*batch"]:
+    def contains(self, g: Float[Tensor, "*batch n n"], tolerance: float | None = None) -> Bool[Tensor, "*batch"]:
         """Tell whether the determinant is larger than ``tolerance`` (0 if None)."""
         return torch.linalg.det(self._checked(g)) > (tolerance or 0.0)
 
@@ -123,9 +121,7 @@ class SL(_LinearGroup):
         traceless = symmetric - trace * torch.eye(self.n, dtype=torch.float64, device=device)
         return (rotation @ torch.linalg.matrix_exp(traceless)).to(dtype or torch.get_default_dtype())
 
-    def contains(
-        self, g: Float[Tensor, "*batch n n"], tolerance: float | None = None
-    ) -> Bool[Tensor, "*batch"]:
+    def contains(self, g: Float[Tensor, "*batch n n"], tolerance: float | None = None) -> Bool[Tensor, "*batch"]:
         """Tell whether the determinant is one up to ``tolerance``, relative to the product of row lengths.
 
         That product bounds the determinant and so the rounding error in it; None stands for 32 n epsilon.
@@ -162,9 +158,7 @@ class Affine(_LinearGroup):
         translation = self.translation_scale * standard_normal(*batch, self.n, rng=rng, device=device)
         return homogeneous(orthogonal @ stretch, translation).to(dtype or torch.get_default_dtype())
 
-    def contains(
-        self, g: Float[Tensor, "*batch m m"], tolerance: float | None = None
-    ) -> Bool[Tensor, "*batch"]:
+    def contains(self, g: Float[Tensor, "*batch m m"], tolerance: float | None = None) -> Bool[Tensor, "*batch"]:
         """Tell whether |det A| exceeds ``tolerance`` (0 if None) and the last row is (0, ..., 0, 1)."""
         last_row = self.identity(dtype=g.dtype, device=g.device)[-1]
         invertible = torch.linalg.det(self.linear(g)).abs() > (tolerance or 0.0)

@@ -57,9 +57,7 @@ class _OrthogonalGroup(Group):
         """Return the transpose."""
         return self._checked(g).mT
 
-    def contains(
-        self, g: Float[Tensor, "*batch n n"], tolerance: float | None = None
-    ) -> Bool[Tensor, "*batch"]:
+    def contains(self, g: Float[Tensor, "*batch n n"], tolerance: float | None = None) -> Bool[Tensor, "*batch"]:
         """Tell whether ``g^T g`` is the identity, each entry up to ``tolerance`` (32 n epsilon if None)."""
         self._checked(g)
         tolerance = 32 * self.n * torch.finfo(g.dtype).eps if tolerance is None else tolerance
@@ -107,9 +105,7 @@ class _OrthogonalGroup(Group):
             GroupError: if a determinant is negative (no such logarithm is real), or if n > 3.
         """
         if self.n not in (2, 3):
-            raise GroupError(
-                f"the logarithm of {self} is not implemented", got=f"n = {self.n}", expected="n = 2 or 3"
-            )
+            raise GroupError(f"the logarithm of {self} is not implemented", got=f"n = {self.n}", expected="n = 2 or 3")
         if (torch.linalg.det(self._checked(g)) < 0).any():
             raise GroupError(
                 f"a reflection in {self} has no real logarithm",
@@ -174,16 +170,12 @@ class SO(_OrthogonalGroup):
             drawn[..., 0] *= torch.linalg.det(drawn).sign().unsqueeze(-1)
         return drawn.to(dtype or torch.get_default_dtype())
 
-    def contains(
-        self, g: Float[Tensor, "*batch n n"], tolerance: float | None = None
-    ) -> Bool[Tensor, "*batch"]:
+    def contains(self, g: Float[Tensor, "*batch n n"], tolerance: float | None = None) -> Bool[Tensor, "*batch"]:
         """Tell whether ``g^T g`` is the identity up to ``tolerance`` and the determinant positive."""
         return super().contains(g, tolerance) & (torch.linalg.det(g) > 0)
 
 
-def _haar(
-    batch: tuple[int, ...], n: int, rng: torch.Generator | None, device: torch.device | str | None
-) -> Tensor:
+def _haar(batch: tuple[int, ...], n: int, rng: torch.Generator | None, device: torch.device | str | None) -> Tensor:
     """Orthonormalise normal matrices; without the sign fix the result depends on the QR routine's habit."""
     q, r = torch.linalg.qr(standard_normal(*batch, n, n, rng=rng, device=device))
     return q * r.diagonal(dim1=-2, dim2=-1).sign().unsqueeze(-2)

@@ -55,9 +55,7 @@ class SymmetricGroup(FiniteGroup):
             GroupError: if the group is already bound to another number.
         """
         if self.n not in (None, items):
-            raise GroupError(
-                f"{self} does not act on {items} items", got={"items": items}, expected=f"{self.n} items"
-            )
+            raise GroupError(f"{self} does not act on {items} items", got={"items": items}, expected=f"{self.n} items")
         return SymmetricGroup(items)
 
     def identity(
@@ -87,9 +85,7 @@ class SymmetricGroup(FiniteGroup):
         keys = torch.rand(*batch, self._bound_size(), generator=rng, dtype=torch.float64, device=drawn_on)
         return keys.argsort(-1).to(device)
 
-    def contains(
-        self, g: Int64[Tensor, "*batch n"], tolerance: float | None = None
-    ) -> Bool[Tensor, "*batch"]:
+    def contains(self, g: Int64[Tensor, "*batch n"], tolerance: float | None = None) -> Bool[Tensor, "*batch"]:
         """Tell whether every place is taken once; ``tolerance`` is ignored."""
         self._checked(g)
         return (g.sort(-1).values == torch.arange(g.shape[-1], device=g.device)).all(-1)

@@ -135,9 +135,7 @@ class DihedralGroup(FiniteGroup):
         drawn = torch.randint(2 * self.n, batch, generator=rng, device=drawn_on).to(device)
         return torch.stack([drawn % self.n, drawn // self.n], dim=-1)
 
-    def contains(
-        self, g: Int64[Tensor, "*batch 2"], tolerance: float | None = None
-    ) -> Bool[Tensor, "*batch"]:
+    def contains(self, g: Int64[Tensor, "*batch 2"], tolerance: float | None = None) -> Bool[Tensor, "*batch"]:
         """Tell whether the turns are in 0..n-1 and the flips 0 or 1; ``tolerance`` is ignored."""
         turns, flips = self._parts(g)
         return (turns >= 0) & (turns < self.n) & (flips >= 0) & (flips <= 1)

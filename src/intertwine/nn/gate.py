@@ -62,9 +62,7 @@ class Gate(nn.Module):
         out_parity = self.odd.parity or -1
         self._num_scalars, self._gated = len(scalars), gated
         self._has_gates = bool(gated.entries)
-        self.irreps_out = (
-            Irreps([(mul, ir if ir.p == 1 else Irrep(0, out_parity)) for mul, ir in scalars]) + gated
-        )
+        self.irreps_out = Irreps([(mul, ir if ir.p == 1 else Irrep(0, out_parity)) for mul, ir in scalars]) + gated
 
     @property
     def symmetry(self) -> Symmetry:

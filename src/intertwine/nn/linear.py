@@ -35,8 +35,7 @@ class _IrrepsLinear(nn.Module):
         self.irreps_in, self.irreps_out = Irreps(irreps_in), Irreps(irreps_out)
         self.layout = check_layout(layout)
         self._sources = [
-            [i for i, source in enumerate(self.irreps_in) if source.ir == target.ir]
-            for target in self.irreps_out
+            [i for i, source in enumerate(self.irreps_in) if source.ir == target.ir] for target in self.irreps_out
         ]
         silent = [str(t.ir) for t, found in zip(self.irreps_out, self._sources, strict=True) if not found]
         if silent:
@@ -72,10 +71,7 @@ class _IrrepsLinear(nn.Module):
 
     def _weights(self, weight: Tensor) -> list[Tensor]:
         parts = weight.split([prod(shape) for shape in self._shapes], dim=-1)
-        return [
-            part.unflatten(-1, shape) * shape[0] ** -0.5
-            for part, shape in zip(parts, self._shapes, strict=True)
-        ]
+        return [part.unflatten(-1, shape) * shape[0] ** -0.5 for part, shape in zip(parts, self._shapes, strict=True)]
 
 
 class Linear(_IrrepsLinear):
@@ -130,9 +126,7 @@ class TypedLinear(_IrrepsLinear):
         super().__init__(irreps_in, irreps_out, layout, (num_types,), rng)
         self.num_types = num_types
 
-    def forward(
-        self, x: Float[Tensor, "batch dim_in"], types: Int[Tensor, " batch"]
-    ) -> Float[Tensor, "batch dim_out"]:
+    def forward(self, x: Float[Tensor, "batch dim_in"], types: Int[Tensor, " batch"]) -> Float[Tensor, "batch dim_out"]:
         """Return the channels of each sample, mixed by the weights of its type."""
         weights = self._weights(self.weight)
         return join_blocks(

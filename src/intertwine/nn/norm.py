@@ -55,16 +55,12 @@ class IrrepsNorm(nn.Module):
         blocks = split_blocks(x, self.irreps_in, self.layout)
         invariant = [entry.ir.l == 0 and entry.ir.p == 1 for entry in self.irreps_in]
         if self.centre:
-            blocks = [
-                b - b.mean(-1, keepdim=True) if inv else b for b, inv in zip(blocks, invariant, strict=True)
-            ]
+            blocks = [b - b.mean(-1, keepdim=True) if inv else b for b, inv in zip(blocks, invariant, strict=True)]
         squares = [block.square().mean((-2, -1), keepdim=True) for block in blocks]
         if self.over == "all":
             squares = [torch.stack(squares).mean(0)] * len(squares)
         scales = self.scale.split([entry.mul for entry in self.irreps_in])
-        shifts = iter(
-            self.shift.split([e.mul for e, inv in zip(self.irreps_in, invariant, strict=True) if inv])
-        )
+        shifts = iter(self.shift.split([e.mul for e, inv in zip(self.irreps_in, invariant, strict=True) if inv]))
         outputs = []
         for block, square, scale, inv in zip(blocks, squares, scales, invariant, strict=True):
             normed = block * (torch.rsqrt(square + self.epsilon) * scale)

@@ -89,9 +89,7 @@ class GaussianBasis(nn.Module):
     def __init__(self, cutoff: float, size: int = 32) -> None:
         super().__init__()
         self.cutoff, self.size = float(cutoff), size
-        self.register_buffer(
-            "centres", torch.linspace(0, cutoff, size).to(torch.get_default_dtype()), persistent=False
-        )
+        self.register_buffer("centres", torch.linspace(0, cutoff, size).to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, distance: Float[Tensor, "*edges"]) -> Float[Tensor, "*edges size"]:
         """Return one column a centre."""

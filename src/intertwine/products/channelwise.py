@@ -78,9 +78,7 @@ class ChannelwiseTensorProduct(TableModule):
         self.problem = Problem(self.irreps_in, self.irreps_sh, self.irreps_out, tuple(paths))
         self.weight_numel = self.problem.weight_numel
         # an input entry without paths has no table
-        self._dims = [
-            [self.irreps_out[p.out].ir.dim for p in paths if p.in1 == i] for i in range(len(self.irreps_in))
-        ]
+        self._dims = [[self.irreps_out[p.out].ir.dim for p in paths if p.in1 == i] for i in range(len(self.irreps_in))]
         for i, dims in enumerate(self._dims):
             if dims:
                 self.add_table(f"couplings_{i}", self._table(i))

@@ -74,9 +74,7 @@ class TensorProduct(TableModule):
     ) -> None:
         super().__init__()
         if weights not in ("internal", "shared", "sample"):
-            raise RepresentationError(
-                "unknown kind of weights", got=weights, expected="internal, shared or sample"
-            )
+            raise RepresentationError("unknown kind of weights", got=weights, expected="internal, shared or sample")
         self.problem = Problem(
             Irreps(irreps_in1),
             Irreps(irreps_in2),
@@ -151,9 +149,7 @@ class TensorProduct(TableModule):
     def _weight(self, weight: Tensor | None, batch: tuple[int, ...], count: int) -> Tensor:
         if self.weights == "internal":
             if weight is not None:
-                raise ShapeError(
-                    "this product holds its own weights", fix="build it with weights='shared' or 'sample'"
-                )
+                raise ShapeError("this product holds its own weights", fix="build it with weights='shared' or 'sample'")
             return self.weight
         expected = (self.weight_numel,) if self.weights == "shared" else (*batch, self.weight_numel)
         if weight is None or tuple(weight.shape) != expected:

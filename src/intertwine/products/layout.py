@@ -22,9 +22,7 @@ def check_layout(layout: str) -> str:
     return layout
 
 
-def split_blocks(
-    x: Float[Tensor, "*batch dim"], irreps: Irreps, layout: str
-) -> list[Float[Tensor, "*batch _ _"]]:
+def split_blocks(x: Float[Tensor, "*batch dim"], irreps: Irreps, layout: str) -> list[Float[Tensor, "*batch _ _"]]:
     """Return one block (..., component, channel) an entry of ``irreps``; views, no copy.
 
     Raises:
@@ -38,12 +36,8 @@ def split_blocks(
         )
     parts = x.split([entry.dim for entry in irreps], dim=-1)
     if layout == "ir_mul":
-        return [
-            part.unflatten(-1, (entry.ir.dim, entry.mul)) for part, entry in zip(parts, irreps, strict=True)
-        ]
-    return [
-        part.unflatten(-1, (entry.mul, entry.ir.dim)).mT for part, entry in zip(parts, irreps, strict=True)
-    ]
+        return [part.unflatten(-1, (entry.ir.dim, entry.mul)) for part, entry in zip(parts, irreps, strict=True)]
+    return [part.unflatten(-1, (entry.mul, entry.ir.dim)).mT for part, entry in zip(parts, irreps, strict=True)]
 
 
 def join_blocks(blocks: list[Float[Tensor, "*batch _ _"]], layout: str) -> Float[Tensor, "*batch dim"]:

@@ -57,9 +57,7 @@ class Problem:
             ("path_normalization", ("element", "path", "none")),
         ):
             if getattr(self, name) not in allowed:
-                raise RepresentationError(
-                    f"unknown {name}", got=getattr(self, name), expected=", ".join(allowed)
-                )
+                raise RepresentationError(f"unknown {name}", got=getattr(self, name), expected=", ".join(allowed))
         for path in self.paths:
             self._check(path)
 
@@ -129,9 +127,7 @@ class Problem:
             )
 
 
-def all_paths(
-    irreps_in1: Irreps, irreps_in2: Irreps, irreps_out: Irreps, mode: str = "uvw"
-) -> tuple[Path, ...]:
+def all_paths(irreps_in1: Irreps, irreps_in2: Irreps, irreps_out: Irreps, mode: str = "uvw") -> tuple[Path, ...]:
     """Every path that the triangle and parity rules allow, ordered by in1, in2, out."""
     return tuple(
         Path(i, j, k, mode)

@@ -77,9 +77,7 @@ class SymmetricContraction(TableModule):
         for degree, counts in enumerate(self._paths, start=1):
             weight = torch.randn(num_types, sum(counts), self.channels, generator=rng)
             # all couplings of an output together have unit variance
-            share = torch.tensor(
-                [total**-0.5 for total, n in zip(totals, counts, strict=True) for _ in range(n)]
-            )
+            share = torch.tensor([total**-0.5 for total, n in zip(totals, counts, strict=True) for _ in range(n)])
             self.register_parameter(f"weight_{degree}", nn.Parameter(weight * share[:, None]))
 
     def _add_tables(self, couplings: list[np.ndarray], dim: int) -> None:
@@ -115,9 +113,7 @@ class SymmetricContraction(TableModule):
             output=IrrepsTensor(self.irreps_out, self.layout),
         )
 
-    def forward(
-        self, x: Float[Tensor, "atoms dim_in"], types: Int[Tensor, " atoms"]
-    ) -> Float[Tensor, "atoms dim_out"]:
+    def forward(self, x: Float[Tensor, "atoms dim_in"], types: Int[Tensor, " atoms"]) -> Float[Tensor, "atoms dim_out"]:
         """Return the polynomials of every atom's features.
 
         Raises:

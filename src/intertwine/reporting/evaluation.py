@@ -76,9 +76,7 @@ class Evaluation:
     def write(self, run: str | os.PathLike[str]) -> Path:
         """Write both files into a run folder and return the path of the JSON file."""
         buffer = io.BytesIO()
-        np.savez_compressed(
-            buffer, allow_pickle=False, **{name: np.asarray(a) for name, a in self.arrays.items()}
-        )
+        np.savez_compressed(buffer, allow_pickle=False, **{name: np.asarray(a) for name, a in self.arrays.items()})
         write_bytes(Path(run) / "evaluation.npz", buffer.getvalue())
         rows = [asdict(row) for row in self.rows]
         content = {"rows": rows, "baselines": dict(self.baselines), "paper": dict(self.paper)}

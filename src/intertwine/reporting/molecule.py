@@ -198,12 +198,7 @@ def _sphere(subdivisions: int) -> Mesh:
     apart = np.linalg.norm(vertices[:, None] - vertices[None], axis=-1)
     joined = np.isclose(apart, 2.0)
     faces = np.array(
-        [
-            (a, b, c)
-            for a, b in np.argwhere(np.triu(joined))
-            for c in np.flatnonzero(joined[a] & joined[b])
-            if c > b
-        ]
+        [(a, b, c) for a, b in np.argwhere(np.triu(joined)) for c in np.flatnonzero(joined[a] & joined[b]) if c > b]
     )
     # All faces turn the same way around, else the shading of neighbours cancels along their common edge.
     a, b, c = vertices[faces.T]
@@ -215,9 +210,7 @@ def _sphere(subdivisions: int) -> Mesh:
         middle = inverse.reshape(-1, 3) + len(vertices)
         vertices = np.concatenate([vertices, vertices[unique].mean(1)])
         (a, b, c), (ab, bc, ca) = faces.T, middle.T
-        faces = np.concatenate(
-            [np.stack(f, 1) for f in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))]
-        )
+        faces = np.concatenate([np.stack(f, 1) for f in ((a, ab, ca), (ab, b, bc), (ca, bc, c), (ab, bc, ca))])
         vertices /= np.linalg.norm(vertices, axis=1, keepdims=True)
     return vertices / np.linalg.norm(vertices, axis=1, keepdims=True), faces
 
@@ -254,10 +247,7 @@ def _corners(faces: np.ndarray) -> dict[str, np.ndarray]:
 
 def _scene(figure: Any, low: np.ndarray, high: np.ndarray, title: str, height: int) -> None:
     size = high - low
-    axes = {
-        f"{name}axis": {"visible": False, "range": [float(low[i]), float(high[i])]}
-        for i, name in enumerate("xyz")
-    }
+    axes = {f"{name}axis": {"visible": False, "range": [float(low[i]), float(high[i])]} for i, name in enumerate("xyz")}
     styled(figure, title, height, showlegend=True)
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 40 if title else 10, "b": 10},

@@ -164,9 +164,7 @@ def write_page(
 def run_details(run: str | os.PathLike[str]) -> dict[str, str]:
     """Return recipe and versions of a run folder, as far as they exist, for the folded part of its page."""
     names = {"Recipe": "recipe.yaml", "Versions": "versions.json"}
-    return {
-        label: read_text(Path(run) / name) for label, name in names.items() if (Path(run) / name).is_file()
-    }
+    return {label: read_text(Path(run) / name) for label, name in names.items() if (Path(run) / name).is_file()}
 
 
 def _anchors(sections: Sequence[Section]) -> list[str]:
@@ -199,13 +197,7 @@ def _prose(text: str) -> Any:
 def _cell(value: str | float | None) -> Any:
     if value is None:
         return "\N{EN DASH}"
-    return (
-        _inline(value)
-        if isinstance(value, str)
-        else f"{value:.4g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    return _inline(value) if isinstance(value, str) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _is_numeric(table: Table, column: int) -> bool:

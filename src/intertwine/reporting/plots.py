@@ -30,11 +30,18 @@ Curve = tuple[ArrayLike, ArrayLike]
 
 _MAX_POINTS = 2500
 _BINS = 120
+_PAPER_SYMBOLS = (
+    "x-thin",
+    "cross-thin",
+    "square-open",
+    "triangle-up-open",
+    "pentagon-open",
+    "star-open",
+    "circle-open",
+)
 
 
-def parity(
-    reference: ArrayLike, predicted: ArrayLike, quantity: str, unit: str, max_points: int = _MAX_POINTS
-) -> Any:
+def parity(reference: ArrayLike, predicted: ArrayLike, quantity: str, unit: str, max_points: int = _MAX_POINTS) -> Any:
     """Return the plot of predicted against reference values, with the line y = x and the errors as title.
 
     Up to ``max_points`` values are drawn one by one. More are counted in square bins, coloured by the
@@ -68,9 +75,7 @@ def parity(
         x=ends, y=ends, mode="lines", line={"color": MUTED, "width": 1, "dash": "dash"}, hoverinfo="skip"
     )
     rmse, mae = float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error)))
-    styled(
-        figure, f"RMSE {format_number(rmse)}, MAE {format_number(mae)} {unit}", height=360, showlegend=False
-    )
+    styled(figure, f"RMSE {format_number(rmse)}, MAE {format_number(mae)} {unit}", height=360, showlegend=False)
     figure.update_layout(margin={"t": 44})
     figure.update_xaxes(title_text=f"reference {quantity} / {unit}", range=ends)
     figure.update_yaxes(title_text=f"predicted {quantity} / {unit}", range=ends)
@@ -111,8 +116,8 @@ def error_by_case(
     Args:
         cases: the test sets, in order.
         ours: one series or more, each with a value for every case (None where there is none).
-        baselines: the same for trivial or peer models, drawn as open diamonds.
-        paper: the same for published figures, drawn as crosses.
+        baselines: the same for trivial or peer models, drawn as open diamonds in colour.
+        paper: the same for published figures, in grey, each with its own sign.
         quantity: what is shown, for example ``"force RMSE"``.
         unit: of all numbers.
 
@@ -130,9 +135,7 @@ def error_by_case(
                     expected=f"{len(cases)}: {', '.join(cases)}",
                     fix="put None where there is no value",
                 )
-    numbers = [
-        v for group in kinds.values() for values in group.values() for v in values if v is not None and v > 0
-    ]
+    numbers = [v for group in kinds.values() for values in group.values() for v in values if v is not None and v > 0]
     logarithmic = bool(numbers) and max(numbers) > 20 * min(numbers)
     hover = f"%{{y:.4g}} {unit}<extra>%{{fullData.name}}</extra>"
     figure = go.Figure()
@@ -145,21 +148,30 @@ def error_by_case(
             )  # fmt: skip
         else:
             figure.add_bar(x=cases, y=values, name=name, marker={"color": colour}, hovertemplate=hover)
-    taken = len(ours)
-    for kind, symbol, dash in (("baseline", "diamond-open", "dot"), ("paper", "x-thin", "dash")):
-        for name, values in kinds[kind].items():
-            colour, taken = COLOURS[taken % len(COLOURS)], taken + 1
-            label = f"{name} (paper)" if kind == "paper" else name
-            figure.add_scatter(
-                x=cases, y=values, name=label, mode="lines+markers", hovertemplate=hover,
-                marker={"size": 10, "symbol": symbol, "color": colour, "line": {"width": 2, "color": colour}},
-                line={"width": 1, "dash": dash, "color": colour},
-            )  # fmt: skip
+    for index, (name, values) in enumerate((baselines or {}).items()):
+        colour = COLOURS[(len(ours) + index) % len(COLOURS)]
+        figure.add_trace(_beside(cases, values, name, "diamond-open", colour, "dot", hover))
+    for index, (name, values) in enumerate((paper or {}).items()):
+        symbol = _PAPER_SYMBOLS[index % len(_PAPER_SYMBOLS)]
+        figure.add_trace(_beside(cases, values, f"{name} (paper)", symbol, MUTED, "dash", hover))
     styled(figure, f"{quantity[:1].upper()}{quantity[1:]}", barmode="group", bargap=0.45)
+    legend = 20 * -(-len(figure.data) // 2)  # two names stand side by side on a narrow page
+    figure.update_layout(margin={"t": 44 + legend}, height=340 + legend)
     figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(title_text=f"{quantity} / {unit}" if unit else quantity)
     _log_axis(figure, "yaxis") if logarithmic else figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def _beside(
+    cases: Sequence[str], values: Sequence[float | None], name: str, symbol: str, colour: str, dash: str, hover: str
+) -> Any:
+    """Return a series that stands back behind ours."""
+    return graph_objects().Scatter(
+        x=cases, y=values, name=name, mode="lines+markers", hovertemplate=hover,
+        marker={"size": 9, "symbol": symbol, "color": colour, "line": {"width": 1.6, "color": colour}},
+        line={"width": 1, "dash": dash, "color": colour},
+    )  # fmt: skip
 
 
 def learning_curves(panels: Mapping[str, Mapping[str, Curve]], x_title: str = "epoch") -> Any:
@@ -211,9 +223,7 @@ def linear_drift(time: ArrayLike, energy: ArrayLike) -> tuple[float, float]:
     return slope, float(e.mean() - slope * t.mean())
 
 
-def energy_drift(
-    time_ps: ArrayLike, total: ArrayLike, potential: ArrayLike, kinetic: ArrayLike, atoms: int
-) -> Any:
+def energy_drift(time_ps: ArrayLike, total: ArrayLike, potential: ArrayLike, kinetic: ArrayLike, atoms: int) -> Any:
     """Return the energies of a run at constant energy: the total with its drift, and its two parts below.
 
     Everything is per atom and relative to the first frame, in meV. The slope of the fitted line is the drift.
@@ -295,6 +305,7 @@ def element_errors(numbers: ArrayLike, errors: ArrayLike, unit: str, bins: int =
             hovertemplate="%{x:.3g}: %{y:.3g}<extra>%{fullData.name}</extra>",
         )  # fmt: skip
     styled(figure, f"RMSE by element, {unit}", height=360)
+    figure.update_layout(margin={"t": 84})
     figure.update_xaxes(title_text=f"error / {unit}")
     figure.update_yaxes(title_text=f"density / ({unit})⁻¹")
     _log_axis(figure, "yaxis")
@@ -304,9 +315,7 @@ def element_errors(numbers: ArrayLike, errors: ArrayLike, unit: str, bins: int =
 def _pair(x: ArrayLike, y: ArrayLike, caller: str) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(x, float), np.asarray(y, float)
     if a.shape != b.shape or a.size == 0:
-        raise ShapeError(
-            f"{caller} needs two arrays of one shape with values", got={"x": a.shape, "y": b.shape}
-        )
+        raise ShapeError(f"{caller} needs two arrays of one shape with values", got={"x": a.shape, "y": b.shape})
     return a.reshape(-1), b.reshape(-1)
 
 

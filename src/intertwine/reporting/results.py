@@ -101,9 +101,7 @@ class ResultRow:
     def __post_init__(self) -> None:
         object.__setattr__(self, "seeds", tuple(self.seeds))
         object.__setattr__(self, "baselines", dict(self.baselines))
-        problems = {
-            name: repr(getattr(self, name)) for name, check in _ROW.items() if not check(getattr(self, name))
-        }
+        problems = {name: repr(getattr(self, name)) for name, check in _ROW.items() if not check(getattr(self, name))}
         if problems:
             raise DataError(
                 f"a result row ({self.case!r}, {self.metric!r}) has fields that it cannot have",
@@ -190,14 +188,10 @@ class ResultFile:
                 all problems at once, in ``error.got`` by their place (``rows[3].value``). A typed
                 ``meets_target`` that contradicts value and target is one of them.
         """
-        data = read_json(
-            path, fix="run the command that writes it: `intertwine reproduce SYSTEM` or `make bench`"
-        )
+        data = read_json(path, fix="run the command that writes it: `intertwine reproduce SYSTEM` or `make bench`")
         problems = _field_problems(data, _FILE, _FILE_WORDS)
         rows: list[Any] = []
-        for index, raw in enumerate(
-            data["rows"] if "rows" not in problems and isinstance(data, Mapping) else ()
-        ):
+        for index, raw in enumerate(data["rows"] if "rows" not in problems and isinstance(data, Mapping) else ()):
             row, found = _row_from_json(raw)
             problems |= {f"rows[{index}].{place}": problem for place, problem in found.items()}
             rows.append(row)
@@ -273,9 +267,7 @@ _FILE_WORDS = {
 }
 
 
-def _field_problems(
-    data: Any, checks: Mapping[str, Callable[[Any], bool]], words: Mapping[str, str]
-) -> dict[str, str]:
+def _field_problems(data: Any, checks: Mapping[str, Callable[[Any], bool]], words: Mapping[str, str]) -> dict[str, str]:
     if not isinstance(data, Mapping):
         return {"": f"{type(data).__name__} instead of a mapping"}
     problems = {name: "is missing" for name in words if name not in data}
@@ -303,7 +295,5 @@ def _row_from_json(raw: Any) -> tuple[ResultRow | None, dict[str, str]]:
     except DataError as error:
         return None, {name: f"{value} is not {_ROW_WORDS[name]}" for name, value in error.got.items()}
     if raw["meets_target"] is not row.meets_target:
-        return None, {
-            "meets_target": f"{raw['meets_target']!r}, but value and target give {row.meets_target!r}"
-        }
+        return None, {"meets_target": f"{raw['meets_target']!r}, but value and target give {row.meets_target!r}"}
     return row, {}

@@ -86,23 +86,16 @@ def render_table(results: ResultFile, options: Mapping[str, str] | None = None, 
     """
     options = dict(options or {})
     if unknown := [option for option in options if option not in _OPTIONS]:
-        raise ConfigError(
-            f"table `{name}`: unknown option", got=", ".join(unknown), expected=", ".join(_OPTIONS)
-        )
+        raise ConfigError(f"table `{name}`: unknown option", got=", ".join(unknown), expected=", ".join(_OPTIONS))
     if not (digits := options.get("digits", "3")).isdecimal() or int(digits) < 1:
-        raise ConfigError(
-            f"table `{name}`: digits is a positive integer", got=digits, expected="for example 3"
-        )
+        raise ConfigError(f"table `{name}`: digits is a positive integer", got=digits, expected="for example 3")
     filters = {key: options[key].split("|") for key in ("case", "metric", "unit") if key in options}
-    rows = [
-        row for row in results.rows if all(_matches(getattr(row, key), ps) for key, ps in filters.items())
-    ]
+    rows = [row for row in results.rows if all(_matches(getattr(row, key), ps) for key, ps in filters.items())]
     if not rows:
         raise ConfigError(
             f"table `{name}`: no row matches",
             got={key: options[key] for key in filters},
-            expected=", ".join(dict.fromkeys(f"{row.case} {row.metric}" for row in results.rows))
-            or "any row at all",
+            expected=", ".join(dict.fromkeys(f"{row.case} {row.metric}" for row in results.rows)) or "any row at all",
         )
     columns = _columns(options.get("columns", _DEFAULT_COLUMNS), rows, name)
     alignments = ("---" if column in ("case", "metric", "unit", "met") else "---:" for column in columns)
@@ -185,9 +178,7 @@ def _marked(lines: Sequence[str], where: str) -> Iterator[_Marked]:
             fence = "" if fence and match[1].startswith(fence) else fence or match[1]
         elif not fence and (match := _START.match(line)):
             if opened is not None:
-                raise DataError(
-                    f"{where}:{opened[0] + 1}: this table has no `<!-- end -->`", got=lines[opened[0]]
-                )
+                raise DataError(f"{where}:{opened[0] + 1}: this table has no `<!-- end -->`", got=lines[opened[0]])
             opened = (index, match["spec"])
         elif opened is not None and _END.match(line):
             try:

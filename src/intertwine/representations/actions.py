@@ -292,9 +292,7 @@ def act_on_block(matrix: Tensor, x: Tensor, mul: int, layout: str) -> Tensor:
 def check_layout(layout: Any) -> None:
     """Raise RepresentationError unless ``layout`` is one of the two orders inside a block."""
     if layout not in ("mul_ir", "ir_mul"):
-        raise RepresentationError(
-            "unknown layout of features", got=repr(layout), expected="'mul_ir' or 'ir_mul'"
-        )
+        raise RepresentationError("unknown layout of features", got=repr(layout), expected="'mul_ir' or 'ir_mul'")
 
 
 def check_orthogonal(representation: Representation, group: Group, matrix: Tensor, n: int) -> None:

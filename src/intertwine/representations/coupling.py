@@ -89,12 +89,7 @@ def _racah(j1: int, m1: int, j2: int, m2: int, j3: int, m3: int) -> float:
     # Every term of the alternating sum is 1 / (product of six factorials); a common multiple makes them integers.
     low, high = max(0, j2 - j3 - m1, j1 + m2 - j3), min(j1 + j2 - j3, j1 - m1, j2 + m2)
     terms = [
-        f(k)
-        * f(j1 + j2 - j3 - k)
-        * f(j1 - m1 - k)
-        * f(j2 + m2 - k)
-        * f(j3 - j2 + m1 + k)
-        * f(j3 - j1 - m2 + k)
+        f(k) * f(j1 + j2 - j3 - k) * f(j1 - m1 - k) * f(j2 + m2 - k) * f(j3 - j2 + m1 + k) * f(j3 - j1 - m2 + k)
         for k in range(low, high + 1)
     ]
     common = f(j1 + j2 + j3 + 1) ** 6

@@ -47,9 +47,7 @@ class Image(Representation):
 
     def __post_init__(self) -> None:
         if self.padding not in _PADDINGS:
-            raise RepresentationError(
-                "unknown padding", got=repr(self.padding), expected=", ".join(_PADDINGS)
-            )
+            raise RepresentationError("unknown padding", got=repr(self.padding), expected=", ".join(_PADDINGS))
         if self.channel_axis > -3:
             raise RepresentationError(
                 "the channels of an image lie before its rows and columns",

@@ -188,9 +188,7 @@ class Irreps:
         """Sorted and simplified: one entry an irrep."""
         return self.sort()[0].simplify()
 
-    def filter(
-        self, keep: "str | Irreps | Iterable[Irrep] | None" = None, lmax: int | None = None
-    ) -> "Irreps":
+    def filter(self, keep: "str | Irreps | Iterable[Irrep] | None" = None, lmax: int | None = None) -> "Irreps":
         """The entries whose irrep is in ``keep`` and whose degree is at most ``lmax``."""
         allowed = None if keep is None else set(Irreps(keep).irreps)
         return Irreps(

@@ -117,9 +117,7 @@ class SO2Irreps:
             ShapeError: if ``rotation`` does not end in (2, 2).
         """
         if rotation.shape[-2:] != (2, 2):
-            raise ShapeError(
-                "irreps of the plane need its matrices", got=tuple(rotation.shape), expected="(..., 2, 2)"
-            )
+            raise ShapeError("irreps of the plane need its matrices", got=tuple(rotation.shape), expected="(..., 2, 2)")
         cos, sin = rotation[..., 0, 0], rotation[..., 1, 0]
         orientation = torch.linalg.det(rotation).sign()
         one = torch.ones_like(cos)
@@ -195,10 +193,7 @@ class SO2IrrepsTensor(Representation):
         check_orthogonal(self, group, rotation, 2)
         parts = zip(self.irreps, self.irreps.slices(), self.irreps.blocks(rotation), strict=True)
         return torch.cat(
-            [
-                act_on_block(block.to(x), x[..., place], entry.mul, self.layout)
-                for entry, place, block in parts
-            ],
+            [act_on_block(block.to(x), x[..., place], entry.mul, self.layout) for entry, place, block in parts],
             dim=-1,
         )
 

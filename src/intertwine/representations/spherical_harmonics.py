@@ -77,6 +77,7 @@ class SphericalHarmonics(TableModule):
             self.add_table(name, _raise_table(degree))
 
     def forward(self, vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch dim"]:
+        """Return the harmonics of the vectors."""
         _check(vectors, self.normalization)
         tables = [getattr(self, name) for name in self._tables]
         return _evaluate(vectors, self.degrees, tables, self.normalize, self.normalization)
@@ -93,9 +94,7 @@ def _check(vectors: Tensor, normalization: str) -> None:
         )
 
 
-def _evaluate(
-    vectors: Tensor, degrees: list[int], tables: list[Tensor], normalize: bool, normalization: str
-) -> Tensor:
+def _evaluate(vectors: Tensor, degrees: list[int], tables: list[Tensor], normalize: bool, normalization: str) -> Tensor:
     if not degrees:
         return vectors[..., :0]
     unit = _unit(vectors) if normalize else vectors

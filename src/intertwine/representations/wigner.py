@@ -1,8 +1,7 @@
 """Wigner matrices of real irreps, straight from orthogonal matrices.
 
-D^1(R) = R in the order (x, y, z), and D^{l+1} is the top block of D^l (x) R. The result is a polynomial in the entries of
-R: no Euler angles, no poles, differentiable to any order. For an improper R this recursion gives the natural
-parity, D^l(-1) = (-1)^l; `irreps_matrix` applies the parity that an irrep declares.
+D^1(R) = R in the order (x, y, z), and D^{l+1} is the top block of D^l (x) R. The result is a polynomial in the entries
+of R: no Euler angles, no poles, differentiable to any order. For an improper R this recursion gives the natural parity, D^l(-1) = (-1)^l; `irreps_matrix` applies the parity that an irrep declares.
 """
 
 from functools import cache
@@ -34,9 +33,7 @@ def wigner_D(degree: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor
 def wigner_D_upto(lmax: int, rotation: Float[Tensor, "*batch 3 3"]) -> list[Float[Tensor, "*batch _ _"]]:
     """Return the matrices of degrees 0 to ``lmax`` (one recursion yields them all)."""
     if rotation.shape[-2:] != (3, 3):
-        raise ShapeError(
-            "a Wigner matrix needs orthogonal matrices", got=tuple(rotation.shape), expected="(..., 3, 3)"
-        )
+        raise ShapeError("a Wigner matrix needs orthogonal matrices", got=tuple(rotation.shape), expected="(..., 3, 3)")
     matrices = [torch.ones_like(rotation[..., :1, :1]), rotation]
     for degree in range(1, lmax):
         lift = _lift(degree).to(rotation)
@@ -53,9 +50,7 @@ def _lift(degree: int) -> Tensor:
     return wigner_3j(degree, 1, degree + 1, dtype=torch.float64) * (2 * degree + 3) ** 0.5
 
 
-def irreps_matrix(
-    irreps: "str | Irreps", rotation: Float[Tensor, "*batch 3 3"]
-) -> Float[Tensor, "*batch dim dim"]:
+def irreps_matrix(irreps: "str | Irreps", rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch dim dim"]:
     """Return the block-diagonal matrix that acts on features of the given irreps (layout ``mul_ir``).
 
     Under an improper R an irrep of parity p has ``p D^l(-R)``, where ``-R`` is the proper rotation in it.

@@ -54,9 +54,7 @@ class CheckReport:
     def text(self) -> str:
         """The report in plain lines."""
         sections = [f"{self.name}: {'passed' if self.passed else 'failed'}", self.equivariance.explain()]
-        sections += [
-            part.explain() for part in (self.localisation, self.conservativeness) if part is not None
-        ]
+        sections += [part.explain() for part in (self.localisation, self.conservativeness) if part is not None]
         return "\n\n".join([*sections, *self.notes])
 
     def to_dict(self) -> dict[str, Any]:
@@ -199,9 +197,7 @@ def check_forces(
         return None, ()
 
     def output(name: str) -> Callable[[Tensor], Tensor]:
-        return lambda moved: name_outputs(evaluation.raw(named | {positions: moved}, attached=positions))[
-            name
-        ]
+        return lambda moved: name_outputs(evaluation.raw(named | {positions: moved}, attached=positions))[name]
 
     attached = output(forces)(moving.clone().requires_grad_(True)).requires_grad
     method = "autograd" if attached else "finite_difference"

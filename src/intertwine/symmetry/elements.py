@@ -22,9 +22,7 @@ _POOL = 64
 """Elements drawn from one factor before they are sorted by determinant."""
 
 
-def draw_parts(
-    group: Group, trials: int, *, rng: torch.Generator, dtype: torch.dtype
-) -> dict[str, list[Element]]:
+def draw_parts(group: Group, trials: int, *, rng: torch.Generator, dtype: torch.dtype) -> dict[str, list[Element]]:
     """Return ``trials`` elements of each kind that the group has, and of the whole group.
 
     Kinds are ``rotations``, ``reflections``, ``linear maps`` (where they are not orthogonal),

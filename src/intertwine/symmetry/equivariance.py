@@ -81,7 +81,7 @@ def equivariance_error(
         >>> law = Symmetry(SO(3), inputs={"a": Vector(), "b": Vector()}, output=Vector())
         >>> def cross(a, b):
         ...     return torch.linalg.cross(a, b)
-        >>> equivariance_error(cross, torch.randn(2, 5, 3), symmetry=law).passed()
+        >>> equivariance_error(cross, tuple(torch.randn(2, 5, 3)), symmetry=law).passed()
         True
     """
     symmetry = declared_symmetry(module, symmetry)
@@ -146,22 +146,16 @@ def _warnings(
     """Say where the check means little: outputs that are random, ignore the inputs, or have low precision."""
     warnings = []
     again = evaluation(inputs)
-    random = [
-        name for name in laws if not torch.equal(again[name].nan_to_num(), reference[name].nan_to_num())
-    ]
+    random = [name for name in laws if not torch.equal(again[name].nan_to_num(), reference[name].nan_to_num())]
     if random:
         warnings.append(
-            f"two calls with the same inputs give different values of {', '.join(random)}: part of the "
-            f"error may be "
+            f"two calls with the same inputs give different values of {', '.join(random)}: part of the error may be "
             "randomness in the module, not a broken law."
         )
-    constant = [
-        name for name in _ignoring(evaluation, inputs, reference, rng) if name in laws and name not in random
-    ]
+    constant = [name for name in _ignoring(evaluation, inputs, reference, rng) if name in laws and name not in random]
     if constant:
         warnings.append(
-            f"{', '.join(constant)} did not change when the inputs were perturbed: an output that ignores "
-            f"its inputs "
+            f"{', '.join(constant)} did not change when the inputs were perturbed: an output that ignores its inputs "
             "satisfies any invariance, so this says nothing about the module."
         )
     if dtype is not None:
@@ -183,9 +177,7 @@ def _ignoring(
         outputs = evaluation(perturbed)
     except Exception:  # the perturbed input may lie outside the module's domain; this probe is a courtesy
         return []
-    names = [
-        name for name, value in reference.items() if value.numel() and value.isfinite().all() and value.any()
-    ]
+    names = [name for name, value in reference.items() if value.numel() and value.isfinite().all() and value.any()]
     return [name for name in names if name in outputs and torch.equal(outputs[name], reference[name])]
 
 
@@ -197,9 +189,7 @@ def _perturbed(value: Any, rng: torch.Generator) -> Any:
 
 
 def _precision(inputs: Mapping[str, Any]) -> torch.dtype:
-    floating = [
-        value.dtype for value in inputs.values() if isinstance(value, Tensor) and value.is_floating_point()
-    ]
+    floating = [value.dtype for value in inputs.values() if isinstance(value, Tensor) and value.is_floating_point()]
     return floating[0] if floating else torch.get_default_dtype()
 
 

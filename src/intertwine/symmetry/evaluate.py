@@ -48,9 +48,7 @@ def name_inputs(module: Callable, inputs: Tensor | Sequence | Mapping[str, Any])
     if isinstance(inputs, Mapping):
         unknown = [name for name in inputs if known is not None and not known[1] and name not in known[0]]
         if unknown and known is not None:
-            raise SymmetryError(
-                f"{type(module).__name__} has no argument of that name", got=unknown, expected=known[0]
-            )
+            raise SymmetryError(f"{type(module).__name__} has no argument of that name", got=unknown, expected=known[0])
         return dict(inputs)
     values = [inputs] if isinstance(inputs, Tensor) else list(inputs)
     names = [] if known is None else known[0]
@@ -145,9 +143,7 @@ class Evaluation:
         Raises:
             SymmetryError: if the module mixes its own precision with that of the check.
         """
-        values = {
-            name: value if name == attached else convert(value, self.dtype) for name, value in inputs.items()
-        }
+        values = {name: value if name == attached else convert(value, self.dtype) for name, value in inputs.items()}
         try:
             with torch.enable_grad():
                 return self.module(*values.values()) if self.positional else self.module(**values)

@@ -86,11 +86,7 @@ class LocalisationReport:
             lines.append("It declares a symmetry and violates it on the inputs it receives here.")
         inside = [other for other in self.findings if _is_inside(other.name, found.name)]
         if inside:
-            state = (
-                "keep their law"
-                if all(other.verdict == "keeps" for other in inside)
-                else "are not the first cause"
-            )
+            state = "keep their law" if all(other.verdict == "keeps" for other in inside) else "are not the first cause"
             lines.append(f"The submodules inside it {state}: look at the code of its own forward.")
         return "\n".join(lines)
 
@@ -136,17 +132,13 @@ def localise(
     named = {name: convert(value, dtype) for name, value in named.items()}
     evaluation = Evaluation.prepare(module, not isinstance(inputs, Mapping), dtype)
     parts = draw_parts(symmetry.group, trials, rng=rng, dtype=dtype or torch.get_default_dtype())
-    device = next(
-        (value.device for value in named.values() if isinstance(value, Tensor)), torch.device("cpu")
-    )
+    device = next((value.device for value in named.values() if isinstance(value, Tensor)), torch.device("cpu"))
     elements = [move_element(element, device) for part in parts.values() for element in part]
     copied = evaluation.module if isinstance(evaluation.module, nn.Module) else module
     before = record_calls(evaluation, copied, named)
     after = [record_calls(evaluation, copied, transform(symmetry, element, named)) for element in elements]
     modules = list(copied.modules())
-    finder = LawFinder(
-        symmetry.group, elements, declared_irreps(modules), _declared(symmetry, modules), tolerance
-    )
+    finder = LawFinder(symmetry.group, elements, declared_irreps(modules), _declared(symmetry, modules), tolerance)
     search = _Search(finder, symmetry, rng, trials, dtype)
     search.judge(before, after)
     root = search.findings[id(before)]
@@ -182,9 +174,7 @@ class _Search:
         for call, *moved in zip(*runs, strict=True):
             laws_in = self._laws(call.inputs, [other.inputs for other in moved])
             laws_out = self._laws(call.outputs, [other.outputs for other in moved])
-            self.lawless[id(call)] = {
-                call.returned[name] for name, (law, _) in laws_out.items() if law is None
-            }
+            self.lawless[id(call)] = {call.returned[name] for name, (law, _) in laws_out.items() if law is None}
             symmetry = self.symmetry if call is whole else getattr(call.module, "symmetry", None)
             verdict, error = self._verdict(laws_in, laws_out)
             declared = isinstance(symmetry, Symmetry)

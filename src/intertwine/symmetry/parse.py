@@ -35,8 +35,7 @@ _PLAIN = {
 }
 _WITH_ARGUMENTS = ("cartesian", "irreps", "irrepstensor", "permuted")
 _FORMS = (
-    "invariant, vector, pseudovector, pseudoscalar, point, nodes, cartesian(2), irreps(8x0e + 4x1o), "
-    "permuted(point), "
+    "invariant, vector, pseudovector, pseudoscalar, point, nodes, cartesian(2), irreps(8x0e + 4x1o), permuted(point), "
     "permuted(0, 1, invariant)"
 )
 
@@ -133,6 +132,4 @@ def _split(text: str, whole: str) -> list[str]:
 
 
 def _unreadable(text: str, expected: str, fix: str | None = None) -> SymmetryError:
-    return SymmetryError(
-        "this is not a representation", got=repr(text), expected=expected, fix=fix, code="E401"
-    )
+    return SymmetryError("this is not a representation", got=repr(text), expected=expected, fix=fix, code="E401")

@@ -19,23 +19,17 @@ _LOW_PRECISION = {torch.float64: 1e-4, torch.float32: 5e-3}
 _MEANING = {
     "rounding": "This is rounding: the law holds.",
     "low precision": (
-        "This is far above rounding and far below a wrong formula. Usually a constant or an intermediate "
-        "result of "
-        "lower precision: a float32 buffer filled before the module was converted, TF32 or half precision "
-        "inside, a "
+        "This is far above rounding and far below a wrong formula. Usually a constant or an intermediate result of "
+        "lower precision: a float32 buffer filled before the module was converted, TF32 or half precision inside, a "
         "grid or quadrature that is too coarse, or a cutoff that is not smooth."
     ),
     "broken": (
-        "This is not rounding: the law does not hold. Usual causes: components mixed or ordered differently "
-        "in two "
-        "places, a non-linearity applied to the components of a vector, a wrong parity, coordinates used "
-        "where only "
+        "This is not rounding: the law does not hold. Usual causes: components mixed or ordered differently in two "
+        "places, a non-linearity applied to the components of a vector, a wrong parity, coordinates used where only "
         "differences may enter, or a dependence on the order of the items."
     ),
-    "not finite": "The output holds NaN or infinity, so nothing can be said of its symmetry; this counts as "
-    "a failure.",
-    "zero": "Trivially satisfied: the output is zero for every input tried, so this says nothing about the "
-    "module.",
+    "not finite": "The output holds NaN or infinity, so nothing can be said of its symmetry; this counts as a failure.",
+    "zero": "Trivially satisfied: the output is zero for every input tried, so this says nothing about the module.",
 }
 
 
@@ -159,9 +153,8 @@ class EquivarianceReport:
         if worst.verdict in ("rounding", "low precision", "broken"):
             name = str(self.dtype).removeprefix("torch.")
             lines.append(
-                f"The largest error is {worst.relative:.2e} of the output's size, {worst.epsilons:.3g} "
-                f"machine epsilons "
-                f"of {name}; the element was: {worst.element} (draw {worst.trial} of {worst.part})."
+                f"The largest error is {worst.relative:.2e} of the output's size, {worst.epsilons:.3g} machine "
+                f"epsilons of {name}; the element was: {worst.element} (draw {worst.trial} of {worst.part})."
             )
         elif worst.verdict == "not finite":
             lines.append(f"The element was: {worst.element} (draw {worst.trial} of {worst.part}).")
@@ -180,7 +173,7 @@ class EquivarianceReport:
         holding = [name for name in parts if name not in failing]
         if not failing or not holding:
             return []
-        return [f"Only {' and '.join(failing)} break the law; {' and '.join(holding)} keep it."]
+        return [f"Only {_listed(failing)} break the law; {_listed(holding)} keep it."]
 
     def __str__(self) -> str:
         return self.explain()
@@ -190,6 +183,10 @@ def _headline(worst: EquivarianceEntry, group: str) -> str:
     state = {"rounding": "keeps", "zero": "trivially keeps", "not finite": "cannot be tested for"}
     word = state.get(worst.verdict, "does not keep")
     return f"Output `{worst.output}` {word} its symmetry under {group}."
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if names[1:] else names)
 
 
 def _plain(value: Any) -> Any:

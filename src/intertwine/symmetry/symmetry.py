@@ -159,12 +159,9 @@ class Symmetry:
         if isinstance(self.output, Representation):
             output = format_representation(self.output)
         else:
-            output = ", ".join(
-                f"{name}: {format_representation(law)}" for name, law in self._output_names().items()
-            )
+            output = ", ".join(f"{name}: {format_representation(law)}" for name, law in self._output_names().items())
         inputs = (
-            ", ".join(f"{name}: {format_representation(law)}" for name, law in self.inputs.items())
-            or "all invariant"
+            ", ".join(f"{name}: {format_representation(law)}" for name, law in self.inputs.items()) or "all invariant"
         )
         return f"Symmetry({self.group}; {inputs} -> {output})"
 

@@ -109,9 +109,7 @@ def _attribute(module: Any, dotted: str, path: str) -> Any:
 
 
 def _make(found: Any, path: str) -> Any:
-    if isinstance(found, nn.Module) or (
-        isinstance(found, tuple) and found and isinstance(found[0], nn.Module)
-    ):
+    if isinstance(found, nn.Module) or (isinstance(found, tuple) and found and isinstance(found[0], nn.Module)):
         return found
     if not callable(found):
         raise SymmetryError(

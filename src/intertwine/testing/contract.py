@@ -118,9 +118,7 @@ class ModuleContract:
 
     def test_permutation(self) -> None:
         """If this fails, the result depends on the order in which items are listed."""
-        check_permutation(
-            self.build(), self._inputs(torch.float64), rng=self._rng(), tolerance=self._tolerance()
-        )
+        check_permutation(self.build(), self._inputs(torch.float64), rng=self._rng(), tolerance=self._tolerance())
 
     def test_batch_equals_single(self) -> None:
         """If this fails, members of a batch influence each other."""
@@ -146,9 +144,7 @@ class ModuleContract:
     def test_compile_equals_eager(self) -> None:
         """If this fails, compiling breaks the graph or changes the numbers."""
         module = self.build().double().eval()
-        check_compile(
-            module, self._inputs(torch.float64), backend=self.compile_backend, epsilons=self.epsilons
-        )
+        check_compile(module, self._inputs(torch.float64), backend=self.compile_backend, epsilons=self.epsilons)
 
     def test_float32_equals_float64(self) -> None:
         """If this fails, precision is lost or fixed inside the module."""

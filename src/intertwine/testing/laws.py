@@ -102,8 +102,7 @@ def check_batch_equals_single(
         "batch equals single",
         together,
         dict(expected),
-        "members of a batch influence each other; usual causes: statistics or sums over the whole batch, "
-        "node offsets "
+        "members of a batch influence each other; usual causes: statistics or sums over the whole batch, node offsets "
         "that are not applied, padding that is not masked",
         epsilons=epsilons,
     )

@@ -33,9 +33,7 @@ def check_gradients_finite(module: nn.Module, inputs: Inputs, *, order: int = 2)
         scalar = sum((value.abs().square().sum() for value in values), torch.zeros(()))
         if not scalar.requires_grad:
             if degree == 1:
-                raise ContractViolation(
-                    "finite gradients", "the outputs are detached: no gradient reaches anything"
-                )
+                raise ContractViolation("finite gradients", "the outputs are detached: no gradient reaches anything")
             return  # the outputs are linear in everything, so there is no second order to check
         gradients = torch.autograd.grad(
             scalar,
@@ -48,9 +46,8 @@ def check_gradients_finite(module: nn.Module, inputs: Inputs, *, order: int = 2)
             if not gradient.isfinite().all():
                 raise ContractViolation(
                     "finite gradients",
-                    "a gradient is not finite; usual causes: the square root or norm of zero, a division by "
-                    "a distance of "
-                    "zero, a log of zero, hidden behind torch.where",
+                    "a gradient is not finite; usual causes: the square root or norm of zero, a division by a "
+                    "distance of zero, a log of zero, hidden behind torch.where",
                     order=degree,
                     by=name,
                 )
@@ -68,9 +65,7 @@ def check_precision(module: nn.Module, inputs: Inputs, *, epsilons: float = 4096
     results = {}
     for dtype, cast in ((torch.float64, nn.Module.double), (torch.float32, nn.Module.float)):
         with torch.enable_grad():
-            value = cast(copy.deepcopy(module))(
-                **{name: convert(item, dtype) for name, item in inputs.items()}
-            )
+            value = cast(copy.deepcopy(module))(**{name: convert(item, dtype) for name, item in inputs.items()})
         results[dtype] = {name: item.detach() for name, item in name_outputs(value).items()}
         for name, item in results[dtype].items():
             if item.is_floating_point() and item.dtype != dtype:
@@ -85,9 +80,8 @@ def check_precision(module: nn.Module, inputs: Inputs, *, epsilons: float = 4096
         "precision",
         results[torch.float32],
         results[torch.float64],
-        "float32 and float64 disagree by more than rounding; usual causes: cancellation of large numbers, "
-        "or a precision "
-        "that is fixed somewhere inside",
+        "float32 and float64 disagree by more than rounding; usual causes: cancellation of large numbers, or a "
+        "precision that is fixed somewhere inside",
         epsilons=epsilons,
         dtype=torch.float32,
     )

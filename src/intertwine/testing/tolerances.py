@@ -26,8 +26,8 @@ def tolerance(dtype: torch.dtype, epsilons: float | None = None, size: float = 1
         size: size of the largest value compared, which sets the absolute tolerance.
 
     Example:
-        >>> torch.testing.assert_close(torch.tensor(1.0) / 3 * 3, torch.tensor(1.0),
-        **tolerance(torch.float32))
+        >>> third = torch.tensor(1.0) / 3
+        >>> torch.testing.assert_close(third * 3, torch.tensor(1.0), **tolerance(torch.float32))
     """
     dtype = _REAL.get(dtype, dtype)
     if not dtype.is_floating_point:

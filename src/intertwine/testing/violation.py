@@ -60,9 +60,7 @@ def compare_outputs(
     """
     found, wanted = name_outputs(got), name_outputs(expected)
     if list(found) != list(wanted) or not wanted:
-        raise ContractViolation(
-            contract, "the outputs have other names", got=list(found), expected=list(wanted)
-        )
+        raise ContractViolation(contract, "the outputs have other names", got=list(found), expected=list(wanted))
     for name, reference in wanted.items():
         value = found[name]
         if value.shape != reference.shape:
@@ -72,9 +70,7 @@ def compare_outputs(
         error = relative_difference(value, reference)
         limit = tolerance(dtype or reference.dtype, epsilons)["rtol"]
         if error > limit:
-            raise ContractViolation(
-                contract, meaning, output=name, error=f"{error:.3e}", allowed=f"{limit:.3e}"
-            )
+            raise ContractViolation(contract, meaning, output=name, error=f"{error:.3e}", allowed=f"{limit:.3e}")
 
 
 def floating_inputs(inputs: Mapping[str, Any]) -> list[str]:

@@ -31,9 +31,7 @@ class EpochSeeds(Callback):
     def __init__(self, seed: int) -> None:
         self.seed = seed
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Seed at the first batch of an epoch."""
         if batch_idx == 0:
             seed_everything(derived_seed(self.seed, "epoch", trainer.current_epoch, trainer.global_rank))
@@ -50,9 +48,7 @@ class FiniteNumbers(Callback):
         self.run = run
         self._batch = 0
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Note the batch, for the error's text."""
         self._batch = batch_idx
 

@@ -53,9 +53,7 @@ def decode(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
         return _SEQUENCES[kind](decode(item, tensors) for item in tree["items"])
     if kind in _MAPPINGS:
         return _MAPPINGS[kind]((decode(key, tensors), decode(item, tensors)) for key, item in tree["items"])
-    raise CheckpointError(
-        "this checkpoint holds a value of an unknown kind", got=kind, fix="update this package"
-    )
+    raise CheckpointError("this checkpoint holds a value of an unknown kind", got=kind, fix="update this package")
 
 
 _SEQUENCES: dict[str, Any] = {"tuple": tuple, "set": set}

@@ -130,9 +130,7 @@ def load_pretrained(folder: str | Path) -> nn.Module:
             "config.json is damaged", got=f"{folder} ({error!r})", fix="copy it again from where it came"
         ) from error
     tensors = read_tensors(folder / "model.safetensors", config.get("sha256"))
-    arguments, tensors = upgrade(
-        "conventions", (arguments, tensors), convention, convention_version(), source=folder
-    )
+    arguments, tensors = upgrade("conventions", (arguments, tensors), convention, convention_version(), source=folder)
     cls = _allowed_class(name)
     model = cls(**_typed(cls, arguments, folder)).to(dtype)
     _fill(model, tensors, folder)
@@ -168,9 +166,7 @@ def _typed(cls: type, arguments: Mapping[str, Any], folder: Path) -> dict[str, A
     if problems or unknown:
         raise CheckpointError(
             f"the settings in config.json do not fit {cls.__qualname__}",
-            got="; ".join(
-                [f"{'.'.join(p.keys)}: {p.text}" for p in problems] + [f"unknown: {n}" for n in unknown]
-            ),
+            got="; ".join([f"{'.'.join(p.keys)}: {p.text}" for p in problems] + [f"unknown: {n}" for n in unknown]),
             expected="the arguments of its constructor",
             fix=f"use the version of the package that wrote {folder.name}",
         )

@@ -95,9 +95,7 @@ class TrainingProgress(Callback):
         done = epoch - self._first_epoch
         used = time.perf_counter() - self._began
         left = used / done * (self.epochs - epoch) if done > 0 else float("inf")
-        return (
-            left if self.clock.limit is None else min(left, max(0.0, self.clock.limit - self.clock.seconds()))
-        )
+        return left if self.clock.limit is None else min(left, max(0.0, self.clock.limit - self.clock.seconds()))
 
     def _text(self, trainer: Trainer, part: float) -> str:
         used = max(time.perf_counter() - self._began, 1e-9)

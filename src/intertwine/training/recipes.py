@@ -84,9 +84,7 @@ class LoadedRecipe:
             for key in sections:
                 inside = inside.setdefault(key, {})
                 if not isinstance(inside, dict):
-                    raise RecipeError(
-                        "the overrides", [(None, Problem((dotted,), f"`{key}` is not a section"))]
-                    )
+                    raise RecipeError("the overrides", [(None, Problem((dotted,), f"`{key}` is not a section"))])
             inside[last] = value
         recipe = recipe_from_dict(self.system, data, source="the overrides")
         return LoadedRecipe(self.system, recipe, self.name, self.scale)
@@ -163,8 +161,7 @@ def _find(name: str) -> tuple[System, dict[str, Path], str]:
             f"there is no recipe `{name}`",
             got=name,
             expected=", ".join(f"{system_name}/{recipe}" for recipe in recipes) or "a YAML file",
-            fix=nearest(name, every)
-            or "`intertwine recipes` lists them; a path of a YAML file is accepted too",
+            fix=nearest(name, every) or "`intertwine recipes` lists them; a path of a YAML file is accepted too",
         )
     return system, recipes[recipe_name], f"{system_name}/{recipe_name}"
 

@@ -62,6 +62,4 @@ def unregister_system(name: str) -> None:
 def _packaged() -> list[str]:
     """Return the sub-packages that declare a system; private ones and ones still without a card are not."""
     paths = importlib.import_module(_NAMESPACE).__path__
-    return [
-        found.name for found in pkgutil.iter_modules(paths) if found.ispkg and not found.name.startswith("_")
-    ]
+    return [found.name for found in pkgutil.iter_modules(paths) if found.ispkg and not found.name.startswith("_")]

@@ -108,9 +108,7 @@ def make_loader(
 ) -> DataLoader[Any]:
     """Return a loader whose order and worker seeds follow from ``seed``; without one, in natural order."""
     if not isinstance(dataset, Sized):
-        raise ConfigError(
-            "this data set has no length", got=type(dataset).__name__, expected="__len__ defined"
-        )
+        raise ConfigError("this data set has no length", got=type(dataset).__name__, expected="__len__ defined")
     sampler = EpochSampler(len(dataset), seed)
     # Workers start anew in each epoch: persistent ones would carry random states over from the last.
     return DataLoader(

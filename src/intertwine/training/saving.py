@@ -21,9 +21,7 @@ __all__ = ["BestAndLast", "FolderCheckpointIO"]
 class FolderCheckpointIO(CheckpointIO):
     """Lets Lightning write and read the folders of `intertwine.training.checkpoint`."""
 
-    def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None
-    ) -> None:
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
         """Write a checkpoint folder."""
         save_checkpoint(checkpoint, Path(path))
 

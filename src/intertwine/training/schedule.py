@@ -59,9 +59,7 @@ class Schedule(Callback):
         length = max(settings.epochs - settings.warmup_epochs, step_of_epoch)
         return warm * self.plateau * annealing(settings, (epoch - settings.warmup_epochs) / length)
 
-    def on_train_batch_start(
-        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Set the learning rates of this step."""
         step = 1 / trainer.num_training_batches
         factor = self.factor(trainer.current_epoch + batch_idx * step, step)
@@ -80,9 +78,7 @@ class Schedule(Callback):
         self.best = min(self.best, value)
         if self.stalled > self.settings.plateau_patience:
             self.stalled = 0
-            self.plateau = max(
-                self.plateau * self.settings.plateau_factor, self.settings.final_learning_rate_fraction
-            )
+            self.plateau = max(self.plateau * self.settings.plateau_factor, self.settings.final_learning_rate_fraction)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of the plateau."""

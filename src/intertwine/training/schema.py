@@ -130,9 +130,9 @@ def describe(annotation: Any) -> str:
     if origin is tuple and Ellipsis not in arguments:
         return f"{len(arguments)} values ({', '.join(describe(a) for a in arguments)})"
     if origin in (list, tuple, Sequence):
-        return f"a list of: {describe(arguments[0])}"
+        return f"a list, each {describe(arguments[0])}"
     if origin in (dict, Mapping):
-        return f"names with values of: {describe(arguments[1])}"
+        return f"names, each with {describe(arguments[1])}"
     if is_dataclass(annotation):
         return "a section with keys"
     words = {bool: "true or false", int: "an integer", float: "a number", str: "text", Path: "a path"}
@@ -183,9 +183,7 @@ def _scalar(value: Any, annotation: Any, wrong: list[Problem]) -> tuple[Any, lis
         types.NoneType: (value is None, lambda empty: empty),
     }
     if annotation not in rules:
-        raise ConfigError(
-            "recipes cannot hold fields of this type", got=annotation, expected="see the module's page"
-        )
+        raise ConfigError("recipes cannot hold fields of this type", got=annotation, expected="see the module's page")
     holds, make = rules[annotation]
     return (make(value), []) if holds else (None, wrong)
 
@@ -232,9 +230,7 @@ def _located(error: ConfigError, keys: Keys) -> list[Problem]:
     """Return one problem per field that a dataclass refused (see `check_fields`), or its message as one."""
     if isinstance(error.got, Mapping) and isinstance(error.expected, Mapping):
         return [
-            Problem(
-                (*keys, name), f"got {_quoted(value)}, expected {error.expected.get(name, 'another value')}"
-            )
+            Problem((*keys, name), f"got {_quoted(value)}, expected {error.expected.get(name, 'another value')}")
             for name, value in error.got.items()
         ]
     rest = [f"expected {error.expected}" if error.expected else "", error.fix or ""]

@@ -56,9 +56,7 @@ def train(
             "training needs Lightning", got="no module `lightning`", fix='pip install "intertwine[train]"'
         ) from error
     if (recipe is None) == (resume is None):
-        raise ConfigError(
-            "train needs either a recipe or a run to resume", got={"recipe": recipe, "resume": resume}
-        )
+        raise ConfigError("train needs either a recipe or a run to resume", got={"recipe": recipe, "resume": resume})
     if resume is not None:
         run = resume if isinstance(resume, Run) else open_run(resume)
         loaded = run.loaded().changed(overrides or {})
@@ -110,9 +108,7 @@ def _trainer(settings: TrainingSettings, run: Run, seed: int, console: "Console 
     if settings.ema is not None:
         callbacks.append(WeightAverage(settings.ema))
     if settings.patience is not None:
-        callbacks.append(
-            EarlyStopping(settings.monitor, patience=settings.patience, check_on_train_epoch_end=False)
-        )
+        callbacks.append(EarlyStopping(settings.monitor, patience=settings.patience, check_on_train_epoch_end=False))
     callbacks += [MetricsFile(run, clock), BestAndLast(run, settings.monitor)]
     if console is not None:
         callbacks.append(TrainingProgress(console, clock, settings.epochs))

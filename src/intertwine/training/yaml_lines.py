@@ -31,9 +31,7 @@ _Loader.yaml_implicit_resolvers = {
     for _CHANGED in [("tag:yaml.org,2002:float", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")]
     for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tfTF")
-)
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tfTF"))
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?(?:(?:\d+\.\d*|\.\d+|\d+)(?:[eE][-+]?\d+)|\d+\.\d*|\.\d+|\.(?:inf|Inf|nan|NaN))$"),
@@ -55,9 +53,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], Place]]
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            "cannot read this recipe", got=path, expected="a YAML file", fix=str(error)
-        ) from error
+        raise ConfigError("cannot read this recipe", got=path, expected="a YAML file", fix=str(error)) from error
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
@@ -73,9 +69,7 @@ def read_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], Place]]
     finally:
         loader.dispose()
     if not isinstance(data, dict):
-        raise ConfigError(
-            f"{path.name} is not a recipe", got=type(data).__name__, expected="keys with values"
-        )
+        raise ConfigError(f"{path.name} is not a recipe", got=type(data).__name__, expected="keys with values")
     return data, places
 
 

@@ -6,10 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from intertwine.errors import DataError
 from intertwine.reporting import Evaluation, EvaluationRow
 from intertwine.reporting.numbers import format_number
+from intertwine.symmetry.check import CheckReport
+from intertwine.symmetry.conservative import ConservativenessReport
+from intertwine.symmetry.report import EquivarianceEntry, EquivarianceReport
 from intertwine.systems.potential.report import report, sections
 
 DATA = Path(__file__).parents[2] / "data" / "botnet-3bpa-acac" / "3bpa"
@@ -59,19 +63,21 @@ def make_evaluation():
     return Evaluation(tuple(rows), {"zero": zero}, {"MACE": paper}, arrays)
 
 
-def make_check(folder, **changes):
-    rows = [
-        {"output": output, "part": part, "relative": relative, "epsilons": relative / 2.2e-16, "passed": True}
-        for output, part, relative in (
-            ("energy", "rotation", 3.1e-15),
-            ("energy", "permutation", 2.0e-16),
-            ("forces", "rotation", 8.4e-15),
-            ("forces", "translation", 6.6e-15),
+def make_check(folder, permutation=2.0e-16, conservative=True):
+    """Write what `intertwine check` writes."""
+    entries = tuple(
+        EquivarianceEntry.judge(output, part, error, 1.0, f"a draw of {part}", 3, torch.float64)
+        for output, part, error in (
+            ("energy", "rotations", 3.1e-15),
+            ("energy", "permutations", permutation),
+            ("forces", "rotations", 8.4e-15),
+            ("forces", "translations", 6.6e-15),
         )
-    ]
-    conservativeness = {"jacobian_asymmetry": 2.3e-15, "energy_mismatch": 4.0e-9, "passed": True}
-    content = {"equivariance": rows, "conservativeness": conservativeness, "dtype": "float64"} | changes
-    (folder / "check.json").write_text(json.dumps(content))
+    )
+    law = EquivarianceReport(entries, "E(3) x S_n", torch.float64, 8)
+    jacobian = ConservativenessReport(2.3e-15, 4.0e-9, 1e-10, 1e-6, "autograd", "differences", torch.float64, 3)
+    found = CheckReport("3bpa-gaunt", law, conservativeness=jacobian if conservative else None)
+    (folder / "check.json").write_text(json.dumps(found.to_dict()))
 
 
 def make_metrics(folder):
@@ -87,9 +93,7 @@ def make_metrics(folder):
             "step": epoch * 90,
             "seconds": epoch * 31.5,
             "train_loss": decay * noise[0],
-            "validation_loss": [
-                "" if e % 2 else f"{v}" for e, v in zip(epoch, 1.2 * decay * noise[2], strict=True)
-            ],
+            "validation_loss": ["" if e % 2 else f"{v}" for e, v in zip(epoch, 1.2 * decay * noise[2], strict=True)],
             "validation_force_rmse": forces,
             "validation_energy_rmse": 160 * decay * noise[2],
             "learning_rate": 0.01 * np.cos(epoch / 62 * np.pi / 2) ** 2,
@@ -131,9 +135,7 @@ def make_dynamics(folder, frames=50):
         image = start.copy()
         image.positions += np.sin(index / 4) * direction
         image.info = {"time_fs": 40.0 * index}
-        image.calc = SinglePointCalculator(
-            image, energy=-17660.0, forces=np.cos(index / 4) * start.get_forces()
-        )
+        image.calc = SinglePointCalculator(image, energy=-17660.0, forces=np.cos(index / 4) * start.get_forces())
         images.append(image)
     ase.io.write(folder / "md" / "nve.extxyz", images, format="extxyz")
 
@@ -215,14 +217,20 @@ def test_parity_titles_agree_with_the_table(full):
         assert pictures[0].figure.layout.title.text == f"RMSE {row[4]}, MAE {row[5]} meV/Å"
 
 
-def test_a_failed_check_is_marked(run, tmp_path):
-    rows = json.loads((run / "check.json").read_text())["equivariance"]
-    rows[1] |= {"relative": 0.013, "passed": False}
-    make_check(tmp_path, equivariance=rows, conservativeness=None)
+def test_a_failed_check_is_marked(tmp_path):
+    make_check(tmp_path, permutation=0.013, conservative=False)
     section = by_title(sections(tmp_path))["Symmetry and conservation of energy"]
     (fact,) = section.facts
     assert (fact.value, fact.status) == ("0.0130", "bad")
-    assert [row[-1] for row in section.tables[0].rows] == ["passed", "failed", "passed", "passed"]
+    assert fact.note == "energy under permutations, float64"
+    assert [row[-1] for row in section.tables[0].rows] == ["broken", "rounding", "rounding", "rounding"]
+
+
+def test_an_output_that_is_not_finite_is_a_failure_and_not_a_crash(tmp_path):
+    make_check(tmp_path, permutation=float("nan"))
+    section = by_title(sections(tmp_path))["Symmetry and conservation of energy"]
+    assert (section.facts[0].value, section.facts[0].status) == ("\N{EN DASH}", "bad")
+    assert section.tables[0].rows[0][-1] == "not finite"
 
 
 def test_every_missing_part_says_which_command_makes_it(tmp_path):
@@ -254,10 +262,7 @@ def test_parts_of_parts_may_be_missing(run, tmp_path):
 def test_training_names_the_best_epoch_and_the_time(tmp_path):
     best = make_metrics(tmp_path)
     section = by_title(sections(tmp_path))["Training"]
-    assert (
-        section.text
-        == f"60 epochs in 31 min 30 s; the lowest validation force RMSE was reached at epoch {best}."
-    )
+    assert section.text == f"60 epochs in 31 min 30 s; the lowest validation force RMSE was reached at epoch {best}."
     assert len(section.figures[0].figure.data) == 5
 
 
@@ -277,7 +282,7 @@ def test_molecules_of_several_sizes_are_compared_per_atom(tmp_path):
 @pytest.mark.parametrize(
     ("file", "content"),
     [
-        ("check.json", '{"equivariance": [{"output": "energy"}], "dtype": "float64"}'),
+        ("check.json", '{"equivariance": {"rows": [{"output": "energy"}]}}'),
         ("check.json", "[]"),
         ("check.json", "{"),
         ("metrics.csv", "epoch,train_loss\n1,fast\n"),

@@ -1,6 +1,5 @@
 """A system of a few lines: energies and forces of points in a learned well."""
 
-from intertwine.training.registry import register_system
 from intertwine.training.system import RecipeInfo, System, Verb
 
 SYSTEM = System(
@@ -22,4 +21,3 @@ SYSTEM = System(
         "absent": RecipeInfo("Needs data", ("no-such-set/a.xyz",)),
     },
 )
-register_system(SYSTEM)

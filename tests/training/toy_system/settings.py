@@ -54,7 +54,7 @@ class ToyRecipe:
     """The data."""
     model: ModelSettings = ModelSettings()
     """The network."""
-    training: TrainingSettings = TrainingSettings()
+    training: TrainingSettings = field(default_factory=TrainingSettings)
     """The training."""
     seed: int = 0
     """Decides everything random."""

@@ -30,9 +30,7 @@ class ToyData(LightningDataModule):
 
     def train_dataloader(self):
         training = self.recipe.training
-        return make_loader(
-            self.train_set, training.batch_size, seed=self.recipe.seed, workers=training.data_workers
-        )
+        return make_loader(self.train_set, training.batch_size, seed=self.recipe.seed, workers=training.data_workers)
 
     def val_dataloader(self):
         return make_loader(self.validation_set, self.recipe.training.batch_size)

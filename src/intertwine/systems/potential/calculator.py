@@ -90,9 +90,7 @@ class IntertwineCalculator(Calculator):
 
     implemented_properties = ["energy", "free_energy", "energies", "forces", "stress"]  # noqa: RUF012 (ASE's contract)
 
-    def __init__(
-        self, model: Any, *, device: str = "cpu", dtype: torch.dtype | None = None, skin: float = 0.5
-    ) -> None:
+    def __init__(self, model: Any, *, device: str = "cpu", dtype: torch.dtype | None = None, skin: float = 0.5) -> None:
         super().__init__()
         self.model: Any = load_model(model, device, dtype)
         self.neighbours = VerletList(self.model.cutoff, skin)
@@ -111,9 +109,7 @@ class IntertwineCalculator(Calculator):
         structure = self.atoms
         wants_stress = "stress" in (properties or [])
         if wants_stress and not structure.pbc.all():
-            raise PropertyNotImplementedError(
-                "stress is defined for structures that are periodic along three axes"
-            )
+            raise PropertyNotImplementedError("stress is defined for structures that are periodic along three axes")
         with torch.no_grad():
             output = self.model(**self._inputs(structure), compute_stress=wants_stress)
         self.evaluations += 1

@@ -229,9 +229,7 @@ def fit_atomic_energies(structures: Sequence[Structure]) -> dict[int, float]:
     return dict(zip(elements, solution.tolist(), strict=True))
 
 
-def measure(
-    graphs: Sequence[AtomGraph], species: Sequence[int], atomic_energies: Mapping[int, float]
-) -> Statistics:
+def measure(graphs: Sequence[AtomGraph], species: Sequence[int], atomic_energies: Mapping[int, float]) -> Statistics:
     """Return the statistics of labelled graphs.
 
     Raises:
@@ -241,9 +239,7 @@ def measure(
     bindings = [float(g.energy - table[g.species].sum()) / len(g.species) for g in graphs]
     scale = float(torch.cat([g.forces for g in graphs]).square().mean().sqrt())
     if scale == 0:
-        raise DataError(
-            "all forces of the training structures are zero", expected="structures away from equilibrium"
-        )
+        raise DataError("all forces of the training structures are zero", expected="structures away from equilibrium")
     edges, atoms = sum(g.edge_index.shape[1] for g in graphs), sum(len(g.species) for g in graphs)
     return Statistics(float(np.mean(bindings)), scale, edges / atoms)
 

@@ -46,9 +46,7 @@ def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
     zero: dict[str, dict[str, float]] = {}
     for name, graphs in data.test_graphs.items():
         values, found = evaluate_graphs(model, graphs, size)
-        rows += [
-            EvaluationRow(name, metric, value, unit, len(graphs)) for metric, (value, unit) in values.items()
-        ]
+        rows += [EvaluationRow(name, metric, value, unit, len(graphs)) for metric, (value, unit) in values.items()]
         arrays |= {f"{name}/{quantity}": array for quantity, array in found.items()}
         zero[name] = _zero_model(found)
     paper = published(run.versions()["recipe"], tuple(data.test_graphs))

@@ -115,9 +115,7 @@ def _simulate(run: Run, steps: int, seed: int) -> tuple[float, float]:
 
     first = next(iter(run.recipe().data.test.values()))
     atoms = read_frames(find_data(first))[0].atoms
-    settings = MDSettings(
-        steps=steps, time_step=0.5, temperature=300.0, every=max(1, steps // 200), seed=seed
-    )
+    settings = MDSettings(steps=steps, time_step=0.5, temperature=300.0, every=max(1, steps // 200), seed=seed)
     calculator = IntertwineCalculator(run.model(), dtype=torch.float64)
     result = run_md(calculator, atoms, settings, output=run.folder / "md" / "nve.extxyz")
     return float(result.drift_mev_per_atom_ps or 0.0), float(result.max_deviation_mev_per_atom or 0.0)

@@ -1,7 +1,7 @@
 """Loss and optimiser groups of an interatomic potential.
 
-loss = w_E mean_g (dE_g^2 / N_g) + w_F mean (dF^2) + w_S mean_g ((V dS)^2 / N_g^2), in eV and Å: the loss of the 3BPA experiment
-(Luo, Chen, Krishnapriyan, ICLR 2024), with stress added.
+loss = w_E mean_g (dE_g^2 / N_g) + w_F mean (dF^2) + w_S mean_g ((V dS)^2 / N_g^2), in eV and Å: the loss of the 3BPA
+experiment (Luo, Chen, Krishnapriyan, ICLR 2024), with stress added.
 """
 
 from typing import Any
@@ -34,13 +34,9 @@ class PotentialTraining(TrainingModule):
 
     def loss(self, batch: AtomBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its unweighted terms."""
-        return potential_loss(
-            self.model(**batch.inputs(), compute_stress=self._stress), batch, self.loss_settings
-        )
+        return potential_loss(self.model(**batch.inputs(), compute_stress=self._stress), batch, self.loss_settings)
 
-    def validation(
-        self, batch: AtomBatch, metrics: MetricCollection | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
+    def validation(self, batch: AtomBatch, metrics: MetricCollection | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and update the metrics; no graph is kept for the forces."""
         with torch.no_grad():
             output = self.model(**batch.inputs(), compute_stress=self._stress)

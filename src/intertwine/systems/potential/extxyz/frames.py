@@ -70,9 +70,7 @@ def read_frames(path: str | Path) -> list[Frame]:
                 expected="three numbers in Å",
             )
         if not (len(frame.atoms) and frame.atoms.numbers.all()):
-            raise DataError(
-                f"{frame.where}: no atoms, or atoms of no element (X)", got=str(frame.atoms.symbols)
-            )
+            raise DataError(f"{frame.where}: no atoms, or atoms of no element (X)", got=str(frame.atoms.symbols))
     return frames
 
 
@@ -101,12 +99,8 @@ def _read_xyz(path: Path) -> Iterator[Frame]:
         text = "\n".join(lines[start : start + 2 + count]) + "\n"
         try:
             atoms = ase.io.read(StringIO(text), format="extxyz")
-        except Exception as error:
-            raise DataError(
-                f"{path}, frame {number} (line {start + 2}): the header cannot be read: {error}",
-                got=lines[start + 1][:160],
-                expected='key=value pairs such as Lattice="..." Properties=species:S:1:pos:R:3 energy=-1.0',
-            ) from error
+        except Exception as error:  # what it raises on a bad header is not of one kind
+            raise _header_error(path, number, lines, start, str(error)) from error
         yield Frame(atoms, path, number, start + 1)
 
 
@@ -132,7 +126,7 @@ def _frame_starts(path: Path, lines: list[str]) -> Iterator[tuple[int, int]]:
                 f"{path} is cut off in frame {number}, which begins in line {start + 1}",
                 got=f"{max(len(lines) - start - 2, 0)} of {count} atoms; the file ends in line {len(lines)}",
                 expected=f"{count} atoms",
-                fix=f"{number} frames before it are whole: `head -n {start}` keeps them",
+                fix=f"whole frames before it: {number}; `head -n {start}` keeps them",
             )
         yield start, count
         start, number = start + 2 + count, number + 1
@@ -142,13 +136,10 @@ def _check_rows(path: Path, number: int, lines: list[str], start: int, count: in
     """Check that each row has the columns that the header declares, of the declared types."""
     ase = require_ase()
     header = lines[start + 1]
-    columns = _columns(header)
-    if columns is None:
-        raise DataError(
-            f"{path}, frame {number} (line {start + 2}): the declaration of the columns is wrong",
-            got=header[:160],
-            expected="Properties=species:S:1:pos:R:3 and further name:type:count, types S, R, I, L",
-        )
+    try:
+        columns = _columns(header)
+    except ValueError as error:
+        raise _header_error(path, number, lines, start, str(error)) from error
     for index in range(start + 2, start + 2 + count):
         tokens = lines[index].split()
         place = f"{path}, frame {number}, atom {index - start - 2} (line {index + 1})"
@@ -169,26 +160,31 @@ def _check_rows(path: Path, number: int, lines: list[str], start: int, count: in
             if not good:
                 words = {"R": "a number", "I": "a whole number", "L": "T or F"}
                 wanted = "an element" if name in ("species", "Z") else words[kind]
-                raise DataError(
-                    f"{place}: `{name}` is not {wanted}", got=token, expected=f"{wanted} in this column"
-                )
+                raise DataError(f"{place}: `{name}` is not {wanted}", got=token, expected=f"{wanted} in this column")
 
 
-def _columns(header: str) -> list[tuple[str, str]] | None:
-    """Return name and type of each column, or None where the header does not declare atoms."""
+def _columns(header: str) -> list[tuple[str, str]]:
+    """Return name and type of each column; ValueError where the header does not declare atoms."""
     from ase.io.extxyz import key_val_str_to_dict
 
-    try:
-        declared = key_val_str_to_dict(header).get("Properties", "species:S:1:pos:R:3")
-        parts = str(declared).split(":")
-        triples = [(parts[i], parts[i + 1], int(parts[i + 2])) for i in range(0, len(parts), 3)]
-    except (ValueError, IndexError, AttributeError):
-        return None
-    sizes = {name: (kind, size) for name, kind, size in triples}
-    known = sizes.get("species") == ("S", 1) or sizes.get("Z") == ("I", 1)
-    if not known or sizes.get("pos") != ("R", 3) or any(kind not in "SRIL" for _, kind, _ in triples):
-        return None
-    return [(name, kind) for name, kind, size in triples for _ in range(size)]
+    declared = str(key_val_str_to_dict(header).get("Properties", "species:S:1:pos:R:3"))
+    parts = declared.split(":")
+    if len(parts) % 3:
+        raise ValueError("Properties has not three parts for each column")
+    sizes = {name: (kind, int(size)) for name, kind, size in zip(*[iter(parts)] * 3, strict=True)}
+    if not (sizes.get("species") == ("S", 1) or sizes.get("Z") == ("I", 1)) or sizes.get("pos") != ("R", 3):
+        raise ValueError("Properties declares no elements (species:S:1 or Z:I:1) or no positions (pos:R:3)")
+    if any(kind not in ("S", "R", "I", "L") for kind, _ in sizes.values()):
+        raise ValueError("Properties has a type other than S, R, I, L")
+    return [(name, kind) for name, (kind, size) in sizes.items() for _ in range(size)]
+
+
+def _header_error(path: Path, number: int, lines: list[str], start: int, reason: str) -> DataError:
+    return DataError(
+        f"{path}, frame {number} (line {start + 2}): the header cannot be read: {reason}",
+        got=lines[start + 1][:160],
+        expected='key=value pairs such as Lattice="..." Properties=species:S:1:pos:R:3 energy=-1.0',
+    )
 
 
 def _is(token: str, kind: str) -> bool:

@@ -45,9 +45,7 @@ class Structure:
         """Return the structure of a frame, with the labels that are given and no others."""
         atoms = frame.atoms
         pbc = (bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2]))
-        return cls(
-            atoms.numbers, atoms.positions, np.array(atoms.cell), pbc, energy, forces, stress, frame.where
-        )
+        return cls(atoms.numbers, atoms.positions, np.array(atoms.cell), pbc, energy, forces, stress, frame.where)
 
 
 def read_structures(

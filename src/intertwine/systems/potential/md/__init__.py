@@ -1,4 +1,4 @@
-"""Molecular dynamics with a trained potential: the function, its settings, and the command ``intertwine md``."""
+"""Molecular dynamics with a trained potential: function, settings, and the command ``intertwine md``."""
 
 from intertwine.systems.potential.md.command import add_arguments, main
 from intertwine.systems.potential.md.settings import MDSettings

@@ -73,9 +73,7 @@ def main(args: "Namespace", console: "Console") -> int:
             bar.update(task, completed=step, speed=f"{temperature:.0f} K  {rate:.3g} ns/day")
 
         try:
-            result = run_md(
-                calculator, atoms, settings, output=output, restart=args.restart, progress=progress
-            )
+            result = run_md(calculator, atoms, settings, output=output, restart=args.restart, progress=progress)
         except KeyboardInterrupt:
             console.print(f"stopped; the same command with --restart goes on with {output}")
             return 130

@@ -15,7 +15,7 @@ __all__ = ["Freedom", "make_dynamics"]
 
 
 class Freedom:
-    """The degrees of freedom that dynamics moves: all, or those without translation and rotation of the whole."""
+    """The degrees of freedom that dynamics moves: all, or those without motion of the whole."""
 
     def __init__(self, atoms: "Atoms", settings: MDSettings) -> None:
         self.open = not atoms.pbc.any()
@@ -71,18 +71,14 @@ def make_dynamics(atoms: "Atoms", settings: MDSettings, free: Freedom, rng: np.r
         return VelocityVerlet(atoms, step)
     if settings.thermostat == "langevin":
         friction = settings.friction / units.fs
-        return Langevin(
-            atoms, step, temperature_K=settings.temperature, friction=friction, fixcm=False, rng=rng
-        )
+        return Langevin(atoms, step, temperature_K=settings.temperature, friction=friction, fixcm=False, rng=rng)
     if not atoms.get_kinetic_energy() > 0:
         raise ConfigError(
             "the Bussi thermostat scales velocities, and there are none",
             got=f"temperature = {settings.temperature}",
             fix="start above 0 K, or use the Langevin thermostat",
         )
-    bussi = Bussi(
-        atoms, step, temperature_K=settings.temperature, taut=settings.coupling_time * units.fs, rng=rng
-    )
+    bussi = Bussi(atoms, step, temperature_K=settings.temperature, taut=settings.coupling_time * units.fs, rng=rng)
     # ASE counts 3 N; these dynamics never excite the motion of the whole
     bussi.ndof = free.count
     bussi.target_kinetic_energy = 0.5 * bussi.temp * free.count

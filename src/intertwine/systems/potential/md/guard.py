@@ -45,19 +45,15 @@ class Guard:
             raise self.stopped(step, "an atom moves too far in one step", f"atom {atom}: {distance:.3g} Å")
         temperature = self.free.temperature(self.atoms)
         if temperature > self.hottest:
-            raise self.stopped(
-                step, "the temperature runs away", f"{temperature:.0f} K > {self.hottest:.0f} K"
-            )
+            raise self.stopped(step, "the temperature runs away", f"{temperature:.0f} K > {self.hottest:.0f} K")
         self.step, self.good = step, self.atoms.copy()
 
     def stopped(self, step: int, what: str, got: str) -> NumericsError:
         """Save the last good frame and return the error to raise."""
-        place = (
-            "" if self.files is None else f"; the last good frame is {self.files.save_last_good(self.good)}"
-        )
+        place = "" if self.files is None else f"; the last good frame is {self.files.save_last_good(self.good)}"
         return NumericsError(
             f"the simulation stopped at step {step}: {what}",
             got=got,
             expected="a stable simulation",
-            fix=f"use a smaller time step, relax the first frame, or train on data near step {self.step}{place}",
+            fix=f"use a smaller time step, relax the first frame, or train on data like it{place}",
         )

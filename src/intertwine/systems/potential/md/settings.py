@@ -22,7 +22,7 @@ class MDSettings:
     steps: int = 1000
     """Number of steps, counted from the beginning also after a restart."""
     thermostat: Literal["langevin", "bussi"] = "langevin"
-    """Thermostat of `nvt`: `langevin` adds friction and noise to each atom, `bussi` rescales all velocities."""
+    """Thermostat of `nvt`: `langevin` (friction and noise) or `bussi` (one factor on all velocities)."""
     friction: float = 0.01
     """Friction (1/fs) of the Langevin thermostat."""
     coupling_time: float = 100.0

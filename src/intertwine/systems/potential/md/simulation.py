@@ -72,10 +72,9 @@ def run_md(
         calculator: any ASE calculator, such as `IntertwineCalculator`.
         atoms: the first frame.
         settings: how to run.
-        output: the trajectory (extended XYZ); beside it, with other suffixes, stand the table of energies
-            (``.csv``), what
-            it says together (``.json``) and the state to restart from (``.restart.npz``). Nothing is written
-            without it.
+        output: the trajectory (extended XYZ); beside it stand, with other suffixes, the table of energies
+            (``.csv``), a summary (``.json``), and the state to restart from (``.restart.json``).
+            Without it nothing is written; an existing trajectory is not overwritten.
         restart: go on with the files of ``output``.
         progress: called with the step and the temperature after every step.
 
@@ -83,14 +82,20 @@ def run_md(
         DataError: if there are fewer than two atoms, or the calculator does not accept the structure.
         NumericsError: if energies or forces are not finite, or the simulation explodes; the last good frame
             is saved.
-        ConfigError: if there is nothing to restart from, or the files to restart from belong to other
-            settings.
+        ConfigError: if there is nothing to restart from, or it belongs to other settings, or the output
+            exists.
     """
     if len(atoms) < 2:
         raise DataError(
             "a simulation needs at least two atoms",
             got=f"{len(atoms)} atoms",
             fix="choose another frame with --frame, or another file",
+        )
+    if atoms.constraints:
+        raise DataError(
+            "a simulation moves all atoms, and some of these are held by constraints",
+            got=", ".join(type(constraint).__name__ for constraint in atoms.constraints),
+            fix="remove the constraints (the column move_mask of an extended XYZ file)",
         )
     if restart and output is None:
         raise ConfigError("a restart needs the files of the run", got="no output", fix="give --output")

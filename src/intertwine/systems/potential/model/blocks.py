@@ -1,4 +1,7 @@
-"""Parts that the MACE-type and the NequIP-type network share: edges, convolution, readout. Layout ``ir_mul`` throughout."""
+"""Parts that the MACE-type and the NequIP-type network share: edges, convolution, readout.
+
+Features have the layout ``ir_mul`` throughout.
+"""
 
 import torch
 from jaxtyping import Float, Int
@@ -103,9 +106,7 @@ class Convolution(nn.Module):
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "atoms dim_out"]:
         """Return what each atom gathers from its neighbours."""
-        messages = message_passing(
-            self.product, self.mix_in(features), harmonics, self.radial(radial), edge_index
-        )
+        messages = message_passing(self.product, self.mix_in(features), harmonics, self.radial(radial), edge_index)
         return self.mix_out(messages) * (1 / self.norm)
 
 

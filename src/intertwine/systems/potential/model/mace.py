@@ -1,9 +1,10 @@
 """MACE-type network: few layers, each building many-body features by symmetric contraction.
 
 Batatia, Kovacs, Simm, Ortner, Csanyi, "MACE: higher order equivariant message passing neural networks", NeurIPS 2022;
-settings of the 3BPA experiment as in Luo, Chen, Krishnapriyan, ICLR 2024. Differences from the published code: species
-are embedded with unit variance, couplings are the linearly independent symmetric ones, product weights start with
-unit variance over all couplings of an output.
+settings of the 3BPA experiment as in Luo, Chen, Krishnapriyan, ICLR 2024. Differences from the published code, all of
+them so that features start with unit variance: species are embedded with unit variance, the sum over neighbours is
+divided by the root of their mean number, couplings are the linearly independent symmetric ones, and the product weights
+of an output share its variance.
 """
 
 from itertools import pairwise
@@ -27,7 +28,7 @@ class MACE(nn.Module):
     Args:
         settings: sizes.
         num_species: number of elements.
-        mean_neighbours: what the sum over neighbours is divided by.
+        mean_neighbours: mean number of neighbours; sums over neighbours are divided by its root.
         rng: generator of the initial weights.
     """
 
@@ -46,8 +47,7 @@ class MACE(nn.Module):
         hidden = Irreps([(channels, ir) for _, ir in Irreps.spherical_harmonics(settings.hidden_lmax)])
         stages = [scalars] + [hidden] * (settings.layers - 1) + [scalars]
         self.layers = nn.ModuleList(
-            _Layer(a, b, self.edges.irreps_sh, settings, num_species, mean_neighbours, rng)
-            for a, b in pairwise(stages)
+            _Layer(a, b, self.edges.irreps_sh, settings, num_species, mean_neighbours, rng) for a, b in pairwise(stages)
         )
         last = len(stages) - 1
         self.readouts = nn.ModuleList(
@@ -87,7 +87,7 @@ class _Layer(nn.Module):
     ) -> None:
         super().__init__()
         gathered = Irreps([(settings.channels, ir) for _, ir in irreps_sh])
-        self.convolution = Convolution(irreps_in, irreps_sh, gathered, settings, mean_neighbours, rng)
+        self.convolution = Convolution(irreps_in, irreps_sh, gathered, settings, mean_neighbours**0.5, rng)
         self.contraction = SymmetricContraction(
             self.convolution.irreps_out, irreps_out, settings.correlation, num_species, LAYOUT, rng
         )

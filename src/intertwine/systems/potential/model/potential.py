@@ -1,7 +1,7 @@
 """Energy, forces and stress of a structure from a network of atomic energies.
 
-E = sum over atoms of  E0(species) + shift + scale * network.  Forces are -dE/dr, stress is (dE/dstrain) / volume, both by
-automatic differentiation, so that they belong to one energy. Units: eV, Å.
+E = sum over atoms of  E0(species) + shift + scale * network.  Forces are -dE/dr, stress is (dE/dstrain) / volume, both
+by automatic differentiation, so that they belong to one energy. Units: eV, Å.
 """
 
 from collections.abc import Mapping
@@ -62,9 +62,7 @@ class Potential(Pretrained, Module):
                 "a potential needs the elements it is for", got=atomic_energies, expected="{1: -13.6, ...}"
             )
         self.settings = settings
-        self.atomic_energies = {
-            int(z): float(e) for z, e in sorted(atomic_energies.items(), key=lambda i: int(i[0]))
-        }
+        self.atomic_energies = {int(z): float(e) for z, e in sorted(atomic_energies.items(), key=lambda i: int(i[0]))}
         self.shift, self.scale, self.mean_neighbours = float(shift), float(scale), float(mean_neighbours)
         network = _NETWORKS[settings.architecture]
         self.network = network(settings, len(self.atomic_energies), self.mean_neighbours, rng)
@@ -111,10 +109,11 @@ class Potential(Pretrained, Module):
         compute_forces: bool = True,
         compute_stress: bool = False,
     ) -> dict[str, Tensor]:
-        """Return ``energy`` (graphs,), ``node_energy`` (atoms,), ``forces`` (atoms, 3), and ``stress`` (graphs, 3, 3) if asked.
+        """Return ``energy`` (graphs,), ``node_energy`` (atoms,), ``forces`` (atoms, 3), ``stress`` (graphs, 3, 3).
 
-        Energies are float64 whatever the dtype of the network: a total energy of 10^4 eV in float32 is rounded by a meV.
-        Forces keep a graph (for training on them) exactly when gradients are enabled around the call.
+        Stress is there only when asked for. Energies are float64 whatever the dtype of the network: in float32 a total
+        energy of 10^4 eV is rounded by a meV. Outputs keep a graph (for training on forces) exactly when gradients are
+        enabled around the call.
 
         Raises:
             ShapeError: if the arguments do not describe one batch of structures.
@@ -142,9 +141,7 @@ class Potential(Pretrained, Module):
             vectors = edge_vectors(deformed, edge_index, cell_shifts, cell, graph_index)
             interaction = self.network(vectors, species, edge_index)
             interaction = interaction.double() * self.scale + self.shift
-            reference = torch.tensor(
-                list(self.atomic_energies.values()), dtype=torch.float64, device=positions.device
-            )
+            reference = torch.tensor(list(self.atomic_energies.values()), dtype=torch.float64, device=positions.device)
             node_energy = interaction + reference[species]
             output = {
                 "energy": segment_sum(node_energy, graph_index, cell.shape[0]),
@@ -160,4 +157,4 @@ class Potential(Pretrained, Module):
                     volume = torch.linalg.det(cell.detach()).abs()[:, None, None]
                     # an open structure has no volume: its stress is reported as zero
                     output["stress"] = torch.where(volume > 0, gradients[1] / volume.clamp(min=1e-12), 0.0)
-        return output
+        return output if differentiable else {name: value.detach() for name, value in output.items()}
