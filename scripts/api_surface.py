@@ -26,13 +26,7 @@ def describe(value: object) -> str:
     """Return a name's kind and parameters, for example ``function(degree, rotation)``."""
     if inspect.ismodule(value):
         return "module"
-    kind = (
-        "class"
-        if inspect.isclass(value)
-        else "function"
-        if inspect.isroutine(value)
-        else type(value).__name__
-    )
+    kind = "class" if inspect.isclass(value) else "function" if inspect.isroutine(value) else type(value).__name__
     if not callable(value):
         return kind
     try:

@@ -11,9 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 TARGET = Path(__file__).parents[1] / "constraints.txt"
-HEADER = (
-    "# Exact versions for a reproducible set-up, written by `make constraints`; the package asks for less.\n"
-)
+HEADER = "# Exact versions for a reproducible set-up, written by `make constraints`; the package asks for less.\n"
 
 
 def pins(project: str, extras: set[str]) -> dict[str, str]:

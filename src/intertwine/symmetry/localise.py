@@ -191,11 +191,21 @@ class _Search:
             )
 
     def descend(self, call: Call) -> Call:
-        """Follow the first child that breaks the law, unless what it returned proves lawful further on."""
+        """Follow the first child that breaks the law, unless what it returned proves lawful further on.
+
+        A child in which a declared law is broken has no such excuse: a later sibling may use the lawful part alone.
+        """
         for child in call.children:
-            if self.findings[id(child)].verdict == "breaks" and not self._recovered(child, call.children):
+            if self.findings[id(child)].verdict != "breaks":
+                continue
+            if self._breaks_its_word(child) or not self._recovered(child, call.children):
                 return self.descend(child)
         return call
+
+    def _breaks_its_word(self, call: Call) -> bool:
+        """Whether the call, or one inside it, violates the symmetry that its module declares."""
+        found = [self.findings[id(inner)] for inner in call.walk()]
+        return any(finding.declared and finding.verdict == "breaks" for finding in found)
 
     def _recovered(self, call: Call, siblings: Sequence[Call]) -> bool:
         """Whether a later sibling makes lawful outputs of what seems lost: its law was then not tried."""

@@ -22,7 +22,7 @@ __all__ = ["load_model", "predict", "predict_files"]
 
 
 def load_model(source: Any, device: str = "cpu", dtype: torch.dtype | None = None) -> torch.nn.Module:
-    """Return a trained network, in evaluation mode, that nobody else holds.
+    """Return a trained network for inference, with frozen weights, that nobody else holds.
 
     Args:
         source: a run or its folder, the folder of a saved model, or a network (of which a copy is made).
@@ -43,7 +43,7 @@ def load_model(source: Any, device: str = "cpu", dtype: torch.dtype | None = Non
         model = open_run(source).model()
     else:
         model = load_pretrained(Path(source).expanduser())
-    return model.to(device=device, dtype=dtype).eval()
+    return model.to(device=device, dtype=dtype).requires_grad_(False).eval()
 
 
 def predict_files(
