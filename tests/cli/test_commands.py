@@ -1,6 +1,7 @@
 """Every command on the toy: what it prints, what it writes, its exit status."""
 
 import json
+import signal
 
 import pytest
 import torch
@@ -120,6 +121,15 @@ def test_a_failed_run_has_status_1_and_no_traceback(call, tmp_path):
     assert status == 1
     assert err.startswith("NumericsError[E700]")
     assert "epoch 1, batch" in err
+
+
+def test_an_interrupt_says_how_to_go_on(call, tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    # Thirteen hidden units make the toy interrupt itself.
+    status, _, err = call("train", "toy/well", *QUICK, "--model.width", 13, "--output", tmp_path / "r")
+    assert status == 1
+    assert err == f"interrupted: go on with `intertwine train --resume {tmp_path / 'r'}`\n"
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_an_unforeseen_error_is_one_sentence(call, toy_run):

@@ -38,8 +38,9 @@ def as_set(edges):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 10**6), st.sampled_from(PBC), st.floats(0.5, 6.0), st.integers(1, 9))
-def test_fast_path_reference_and_ase_agree(seed, pbc, cutoff, atoms):
+@given(st.integers(0, 10**6), st.sampled_from(PBC), st.integers(5, 60), st.integers(1, 9))
+def test_fast_path_reference_and_ase_agree(seed, pbc, tenths, atoms):
+    cutoff = tenths / 10 + 0.0123  # no lattice vector has this length: at the cutoff itself rounding decides
     positions, cell = structure(seed, atoms)
     fast = neighbour_list(positions, cutoff, cell, pbc)
     slow = neighbour_list_reference(positions, cutoff, cell, pbc)
@@ -141,9 +142,12 @@ def test_a_thousand_periodic_atoms_take_a_fraction_of_a_second():
     side = 21.5
     grid = torch.cartesian_prod(*[torch.arange(10, dtype=torch.float64)] * 3) * side / 10
     positions = grid + 0.3 * torch.rand(grid.shape, generator=rng, dtype=torch.float64)
-    start = time.perf_counter()
-    edges = neighbour_list(positions, 5.0, side * torch.eye(3, dtype=torch.float64), (True,) * 3)
-    assert time.perf_counter() - start < 1.0
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        edges = neighbour_list(positions, 5.0, side * torch.eye(3, dtype=torch.float64), (True,) * 3)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
     assert 45_000 < edges.edge_index.shape[1] < 60_000
 
 

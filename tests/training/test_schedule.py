@@ -73,7 +73,8 @@ def test_annealing_by_time_needs_a_time():
 
 
 def test_the_average_is_the_recursion_in_closed_form(rng):
-    module = SimpleNamespace(model=nn.Linear(2, 1).double())
+    module = nn.Sequential()
+    module.model = nn.Linear(2, 1).double()
     module.model.register_buffer("count", torch.zeros((), dtype=torch.int64))
     callback = WeightAverage(0.5)
     callback.on_fit_start(None, module)

@@ -54,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _complain(str(error))
         return 2 if isinstance(error, ConfigError) else 1
-    except KeyboardInterrupt:
-        _complain("interrupted")
+    except KeyboardInterrupt as interrupt:
+        _complain(": ".join(["interrupted", *map(str, interrupt.args)]))
         return 1
     except BrokenPipeError:  # the reader, such as `head`, has gone
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (closed at exit)

@@ -118,7 +118,7 @@ def _value_of(option: str, words: list[str]) -> str | None:
 
 def _summary(folder: Path, console: Console) -> None:
     rows = open_run(folder).metrics()
-    best = min((row["validation_loss"] for row in rows if row.get("validation_loss") is not None), default=None)
+    best = min((loss for row in rows if (loss := row.get("validation_loss")) is not None), default=None)
     loss = "" if best is None else f", best validation loss {best:.4g}"
     console.print(f"trained {len(rows)} epochs{loss}", highlight=False)
     console.print(f"the run is in {folder}", highlight=False, soft_wrap=True)

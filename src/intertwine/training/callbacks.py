@@ -64,7 +64,7 @@ class FiniteNumbers(Callback):
         gradients = [p.grad for p in pl_module.parameters() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients).item() if gradients else 0.0
         if not math.isfinite(norm):
-            names = [n for n, p in pl_module.model.named_parameters() if _broken(p.grad)]
+            names = [n for n, p in pl_module.get_submodule("model").named_parameters() if _broken(p.grad)]
             raise self._error(f"the gradient of {', '.join(names[:5]) or 'the parameters'}", norm, trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -29,7 +29,7 @@ class WeightAverage(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start from the initial weights, on their device."""
-        own = pl_module.model.state_dict()
+        own: dict[str, Tensor] = pl_module.get_submodule("model").state_dict()
         self.weights = {
             name: self.weights.get(name, value).detach().to(value, copy=True) for name, value in own.items()
         }
@@ -43,7 +43,7 @@ class WeightAverage(Callback):
         self.steps = trainer.global_step
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():
-            for name, value in pl_module.model.state_dict().items():
+            for name, value in pl_module.get_submodule("model").state_dict().items():
                 average = self.weights[name]
                 average.lerp_(value, 1 - decay) if average.is_floating_point() else average.copy_(value)
 
@@ -76,13 +76,13 @@ class WeightAverage(Callback):
         self.steps, self.weights = state_dict["steps"], dict(state_dict["weights"])
 
     def _enter(self, pl_module: LightningModule) -> None:
-        own = pl_module.model.state_dict()
+        own = pl_module.get_submodule("model").state_dict()
         self._kept = {name: value.detach().clone() for name, value in own.items()}
         _copy_into(own, self.weights)
 
     def _leave(self, pl_module: LightningModule) -> None:
         if self._kept is not None:
-            _copy_into(pl_module.model.state_dict(), self._kept)
+            _copy_into(pl_module.get_submodule("model").state_dict(), self._kept)
             self._kept = None
 
 

@@ -8,6 +8,8 @@ depend on the clock.)
 import contextlib
 import logging
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -84,7 +86,8 @@ def _fit(loaded: LoadedRecipe, run: Run, *, resumed: bool, console: "Console | N
         trainer = _trainer(settings, run, recipe.seed, console)
         if resumed and trainer.is_global_zero:
             write_recipe(loaded, run.folder)
-        trainer.fit(module, data, ckpt_path=str(run.last) if resumed and _has_checkpoint(run) else None)
+        with _interruptible(run):
+            trainer.fit(module, data, ckpt_path=str(run.last) if resumed and _has_checkpoint(run) else None)
         if trainer.is_global_zero:
             _export(module, run)
         trainer.strategy.barrier()
@@ -161,6 +164,20 @@ def is_first_process() -> bool:
         if name in os.environ:
             return int(os.environ[name]) == 0
     return all(int(os.environ.get(name, 0)) == 0 for name in ("LOCAL_RANK", "NODE_RANK"))
+
+
+@contextlib.contextmanager
+def _interruptible(run: Run) -> Iterator[None]:
+    """Turn Lightning's exit on Ctrl-C back into an interrupt that says how to go on, and undo its handler."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as exit_:
+        raise KeyboardInterrupt(f"go on with `intertwine train --resume {run.folder}`") from exit_
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
 
 
 @contextlib.contextmanager

@@ -17,9 +17,7 @@ _upgrades: dict[tuple[str, int], Callable[[Any], Any]] = {}
 
 def code_version() -> str:
     """Return the version of this package."""
-    import intertwine
-
-    return intertwine.__version__
+    return sys.modules[__name__.partition(".")[0]].__version__
 
 
 def convention_version() -> int:

@@ -54,6 +54,8 @@ class ToyModule(TrainingModule):
     def on_train_batch_start(self, batch, batch_idx):
         # "EPOCH,BATCH": die there, as if the machine did.
         where = os.environ.get("TOY_KILL")
+        if self.model.settings.width == 13:
+            raise KeyboardInterrupt
         if where == f"{self.trainer.current_epoch},{batch_idx}":
             os.kill(os.getpid(), signal.SIGKILL)
 

@@ -30,6 +30,10 @@ SYSTEM = System(
             "The flexible drug-like molecule 3BPA, trained at 300 K, tested at 300, 600 and 1200 K",
             data=tuple(f"botnet-3bpa-acac/3bpa/{name}" for name in _3BPA),
         ),
+        "3bpa-nequip": RecipeInfo(
+            "The same, with the NequIP-type network",
+            data=tuple(f"botnet-3bpa-acac/3bpa/{name}" for name in _3BPA),
+        ),
         "acac": RecipeInfo(
             "Acetylacetone, trained at 300 K, tested at 300 and 600 K and along a dihedral scan",
             data=tuple(f"botnet-3bpa-acac/acac/{name}" for name in _ACAC),

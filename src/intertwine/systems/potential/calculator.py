@@ -106,7 +106,7 @@ class IntertwineCalculator(Calculator):
     ) -> None:
         """Compute all results for ``atoms``; the stress only when it is asked for, because it costs extra."""
         super().calculate(atoms, properties, system_changes)
-        structure = self.atoms
+        structure: Any = self.atoms
         wants_stress = "stress" in (properties or [])
         if wants_stress and not structure.pbc.all():
             raise PropertyNotImplementedError("stress is defined for structures that are periodic along three axes")
@@ -123,7 +123,7 @@ class IntertwineCalculator(Calculator):
         }
         if wants_stress:
             self.results["stress"] = full_3x3_to_voigt_6_stress(output["stress"][0].double().cpu().numpy())
-        self._check_finite()
+        self._check_finite(structure)
 
     def _inputs(self, atoms: Atoms) -> dict[str, Tensor]:
         species = species_of(atoms.numbers, self.model.species)
@@ -140,19 +140,19 @@ class IntertwineCalculator(Calculator):
             "cell_shifts": edges.cell_shifts.to(**self._place),
         }
 
-    def _check_finite(self) -> None:
+    def _check_finite(self, atoms: Atoms) -> None:
         for name, value in self.results.items():
             finite = np.isfinite(value)
             if finite.all():
                 continue
             per_atom = name in ("energies", "forces")
-            bad = np.flatnonzero(~finite.reshape(len(self.atoms), -1).all(-1)) if per_atom else []
+            bad = np.flatnonzero(~finite.reshape(len(atoms), -1).all(-1)) if per_atom else []
             self.results = {}
             raise NumericsError(
                 f"the {name} of a structure is not a finite number",
                 got={
                     "evaluation": self.evaluations,
-                    "atoms": ", ".join(f"{i} ({self.atoms.symbols[i]})" for i in bad[:8]) or "all",
+                    "atoms": ", ".join(f"{i} ({atoms.symbols[i]})" for i in bad[:8]) or "all",
                 },
                 expected="finite numbers",
                 fix="look for atoms that are too close, or for a structure far from the training data",

@@ -236,8 +236,9 @@ def measure(graphs: Sequence[AtomGraph], species: Sequence[int], atomic_energies
         DataError: if all forces are zero, which leaves nothing to scale by.
     """
     table = torch.tensor([atomic_energies[z] for z in species], dtype=torch.float64)
-    bindings = [float(g.energy - table[g.species].sum()) / len(g.species) for g in graphs]
-    scale = float(torch.cat([g.forces for g in graphs]).square().mean().sqrt())
+    labels = [(g, g.energy, g.forces) for g in graphs if g.energy is not None and g.forces is not None]
+    bindings = [float(energy - table[g.species].sum()) / len(g.species) for g, energy, _ in labels]
+    scale = float(torch.cat([forces for _, _, forces in labels]).square().mean().sqrt())
     if scale == 0:
         raise DataError("all forces of the training structures are zero", expected="structures away from equilibrium")
     edges, atoms = sum(g.edge_index.shape[1] for g in graphs), sum(len(g.species) for g in graphs)

@@ -30,7 +30,7 @@ _MILLI = 1000.0
 
 def training_metrics(*, forces: bool = True, stress: bool = False) -> MetricCollection:
     """Return the errors that a table of a potential shows, by name, for the labels that the data have."""
-    chosen: dict[str, Metric] = {
+    chosen: dict[str, Metric | MetricCollection] = {
         "energy_rmse": EnergyRMSE(),
         "energy_mae": EnergyMAE(),
         "energy_rmse_per_atom": EnergyRMSEPerAtom(),
@@ -53,6 +53,9 @@ class _MeanError(Metric):
     label = ""
     unit = ""
     power = 2
+    total: Tensor
+    count: Tensor
+    size: Tensor
 
     def __init__(self) -> None:
         super().__init__()

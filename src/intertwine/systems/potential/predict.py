@@ -92,7 +92,7 @@ def predict_files(
     return written
 
 
-def predict(model: torch.nn.Module, frames: Sequence[Frame], *, batch_size: int = 32) -> list["Atoms"]:
+def predict(model: Any, frames: Sequence[Frame], *, batch_size: int = 32) -> list["Atoms"]:
     """Return the structures of frames with the model's results attached, as from `predict_files`."""
     from ase.calculators.singlepoint import SinglePointCalculator
     from ase.stress import full_3x3_to_voigt_6_stress

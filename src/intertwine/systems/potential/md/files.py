@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "MDFiles"]
 
-COLUMNS = ("time_fs", "potential_ev", "kinetic_ev", "total_ev", "temperature_k")
+COLUMNS: tuple[str, ...] = ("time_fs", "potential_ev", "kinetic_ev", "total_ev", "temperature_k")
 """Columns of the table of energies."""
 
 _MAY_CHANGE = ("steps", "max_temperature", "max_move")
