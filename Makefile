@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 WORKERS ?= auto
 MAX_WORKERS ?= 4
 
-DEMO := $(BIN)/intertwine reproduce potential --scale cpu --case 3bpa --output runs/demo
+DEMO := $(BIN)/intertwine reproduce potential --scale cpu --case 3bpa --seeds 0 --folder runs/demo --output runs/demo/results.json
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses $(MAX_WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
@@ -27,7 +27,8 @@ $(VENV_BENCH)/.stamp: pyproject.toml benchmarks/requirements.txt scripts/environ
 	PYTHON="$(PYTHON)" scripts/environment.sh $(VENV_BENCH) --constraint benchmarks/requirements.txt \
 	  --requirement benchmarks/requirements.txt --editable '.[atoms]'
 
-demo: $(VENV)/.stamp ## train, test and check a small force field on real data (minutes on two cores)
+demo: $(VENV)/.stamp ## train, test and check a small force field on real data (8 minutes on two cores)
+	rm -rf runs/demo
 	$(DEMO)
 
 test: $(VENV)/.stamp ## the tests, without slow ones and without a GPU

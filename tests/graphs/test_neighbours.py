@@ -17,6 +17,15 @@ from intertwine.graphs import edge_vectors, neighbour_list, neighbour_list_refer
 PBC = [(False, False, False), (True, True, True), (True, False, True), (False, False, True)]
 
 
+@pytest.fixture
+def one_thread():
+    """Threads that wait for a busy core would be timed, not the search."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def structure(seed, atoms=7, size=3.0):
     rng = torch.Generator().manual_seed(seed)
     skew = torch.rand(3, 3, generator=rng, dtype=torch.float64).tril(-1) - 0.5
@@ -137,17 +146,17 @@ def test_without_vesin_the_reference_answers(monkeypatch):
     assert torch.equal(got.cell_shifts, wanted.cell_shifts)
 
 
-def test_a_thousand_periodic_atoms_take_a_fraction_of_a_second():
+def test_a_thousand_periodic_atoms_take_a_fraction_of_a_second(one_thread):
     rng = torch.Generator().manual_seed(0)
     side = 21.5
     grid = torch.cartesian_prod(*[torch.arange(10, dtype=torch.float64)] * 3) * side / 10
     positions = grid + 0.3 * torch.rand(grid.shape, generator=rng, dtype=torch.float64)
     seconds = []
-    for _ in range(3):
+    for _ in range(5):
         start = time.perf_counter()
         edges = neighbour_list(positions, 5.0, side * torch.eye(3, dtype=torch.float64), (True,) * 3)
         seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.5
+    assert min(seconds) < 0.5  # 0.04 s on an idle core
     assert 45_000 < edges.edge_index.shape[1] < 60_000
 
 

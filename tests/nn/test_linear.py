@@ -8,8 +8,8 @@ from e3nn import o3
 
 from intertwine.errors import RepresentationError
 from intertwine.nn import Linear, TypedLinear
-from intertwine.products import FullyConnectedTensorProduct, convert_layout
-from intertwine.representations import Irreps
+from intertwine.products import FullyConnectedTensorProduct
+from intertwine.representations import Irreps, convert_layout
 from intertwine.testing import ModuleContract
 
 DOUBLE = torch.float64

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from intertwine.errors import RepresentationError, ShapeError
-from intertwine.products import ChannelwiseTensorProduct, TensorProduct, convert_layout
-from intertwine.representations import Irreps
+from intertwine.products import ChannelwiseTensorProduct, TensorProduct
+from intertwine.representations import Irreps, convert_layout
 from intertwine.testing import DTYPES, ModuleContract, tolerance
 
 CASES = [

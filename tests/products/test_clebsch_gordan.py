@@ -12,9 +12,8 @@ from intertwine.products import (
     ElementwiseTensorProduct,
     FullyConnectedTensorProduct,
     TensorProduct,
-    convert_layout,
 )
-from intertwine.representations import Irreps
+from intertwine.representations import Irreps, convert_layout
 from intertwine.testing import ModuleContract
 
 DOUBLE = torch.float64

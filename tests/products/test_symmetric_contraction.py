@@ -9,11 +9,10 @@ import torch
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.products import (
     SymmetricContraction,
-    convert_layout,
     count_coupling_trees,
     symmetric_basis,
 )
-from intertwine.representations import Irrep, Irreps, wigner_3j
+from intertwine.representations import Irrep, Irreps, convert_layout, wigner_3j
 from intertwine.testing import ModuleContract
 
 DOUBLE = torch.float64

@@ -38,6 +38,9 @@ def main(words: list[str], console: Console) -> int | None:
             fix=nearest(args.scale, SCALES),
         )
     from intertwine.reporting import ResultFile
+    from intertwine.training.memory import keep_freed_memory
+
+    keep_freed_memory()
 
     began = time.perf_counter()
     rows = reproduce(

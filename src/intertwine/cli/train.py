@@ -12,6 +12,7 @@ from rich.console import Console
 
 from intertwine.cli.parsing import command_parser, first_positional, refuse_unknown
 from intertwine.errors import ConfigError
+from intertwine.training.memory import keep_freed_memory
 from intertwine.training.recipes import LoadedRecipe, load_recipe
 from intertwine.training.run import open_run
 from intertwine.training.schema import describe, field_docs, json_schema, plain, section_type
@@ -27,6 +28,7 @@ _OWN = ("--help", "--scale", "--output", "--resume", "--devices", "--nodes", *_F
 
 def main(words: list[str], console: Console) -> int | None:
     """Train a recipe, go on with a run, or print a recipe or its schema."""
+    keep_freed_memory()
     name, resume = first_positional(words, _FLAGS), _value_of("--resume", words)
     if name is None and resume is None:
         parser = _parser(None)

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from intertwine.errors import RepresentationError
 from intertwine.groups import O
 from intertwine.nn.activation import NormalizedActivation
-from intertwine.products import check_layout, join_blocks, split_blocks
 from intertwine.representations import Irrep, Irreps
 from intertwine.representations.actions import IrrepsTensor
+from intertwine.representations.layout import check_layout, join_blocks, split_blocks
 from intertwine.symmetry import Symmetry
 
 __all__ = ["Gate", "NormActivation"]

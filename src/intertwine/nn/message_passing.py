@@ -9,6 +9,7 @@ from torch import Tensor
 
 from intertwine.graphs import segment_sum
 from intertwine.products import ChannelwiseTensorProduct
+from intertwine.representations.layout import join_blocks
 
 __all__ = ["message_passing"]
 
@@ -30,5 +31,6 @@ def message_passing(
         edge_index: row 0 the source, row 1 the destination of each edge.
     """
     source, destination = edge_index
-    messages = product(features.index_select(0, source), harmonics, weights)
-    return segment_sum(messages, destination, features.shape[0])
+    messages = product.blocks(features.index_select(0, source), harmonics, weights)
+    sums = [segment_sum(block, destination, features.shape[0]) for block in messages]
+    return join_blocks(sums, product.layout)

@@ -86,6 +86,8 @@ class BesselBasis(nn.Module):
 class GaussianBasis(nn.Module):
     """Gaussians on an even grid of centres from zero to the cutoff, one grid step wide (Schuett et al. 2017)."""
 
+    centres: Tensor
+
     def __init__(self, cutoff: float, size: int = 32) -> None:
         super().__init__()
         self.cutoff, self.size = float(cutoff), size

@@ -6,13 +6,11 @@ from intertwine.products.clebsch_gordan import (
     FullyConnectedTensorProduct,
     TensorProduct,
 )
-from intertwine.products.layout import LAYOUTS, check_layout, convert_layout, join_blocks, split_blocks
 from intertwine.products.paths import MODES, Path, Problem
 from intertwine.products.symmetric_basis import count_coupling_trees, symmetric_basis
 from intertwine.products.symmetric_contraction import SymmetricContraction
 
 __all__ = [
-    "LAYOUTS",
     "MODES",
     "ChannelwiseTensorProduct",
     "ElementwiseTensorProduct",
@@ -21,10 +19,6 @@ __all__ = [
     "Problem",
     "SymmetricContraction",
     "TensorProduct",
-    "check_layout",
-    "convert_layout",
     "count_coupling_trees",
-    "join_blocks",
-    "split_blocks",
     "symmetric_basis",
 ]

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
-from intertwine.products.layout import check_layout, join_blocks, split_blocks
 from intertwine.products.paths import Path, Problem
 from intertwine.representations import Irreps, wigner_3j
 from intertwine.representations.actions import IrrepsTensor
+from intertwine.representations.layout import check_layout, join_blocks, split_blocks
 from intertwine.representations.tables import TableModule
 from intertwine.symmetry import Symmetry
 
@@ -119,10 +119,20 @@ class ChannelwiseTensorProduct(TableModule):
         Raises:
             ShapeError: if features, harmonics or weights do not fit.
         """
-        if weight.shape != (*x.shape[:-1], self.weight_numel) or y.shape != (
-            *x.shape[:-1],
-            self.irreps_sh.dim,
-        ):
+        return join_blocks(self.blocks(x, y, weight), self.layout)
+
+    def blocks(
+        self,
+        x: Float[Tensor, "batch dim_in"],
+        y: Float[Tensor, "batch dim_sh"],
+        weight: Float[Tensor, "batch numel"],
+    ) -> list[Float[Tensor, "batch _ _"]]:
+        """Return the product of each path as a block (component, channel); arguments and errors as in `forward`.
+
+        A sum over edges takes the blocks one by one: joining them first would move every message once more, and the
+        second derivative of joining fills a whole array of zeros for every path.
+        """
+        if weight.shape != (*x.shape[:-1], self.weight_numel) or y.shape != (*x.shape[:-1], self.irreps_sh.dim):
             raise ShapeError(
                 "a channel-wise product needs one row of harmonics and of weights a sample",
                 got={"x": tuple(x.shape), "y": tuple(y.shape), "weight": tuple(weight.shape)},
@@ -140,4 +150,4 @@ class ChannelwiseTensorProduct(TableModule):
             products = matrix @ block if block.shape[-2] > 1 else matrix * block
             weights = part.unflatten(-1, (len(dims), channels)).split(1, dim=-2)
             outputs += [z * w for z, w in zip(products.split(dims, dim=-2), weights, strict=True)]
-        return join_blocks(outputs, self.layout)
+        return outputs

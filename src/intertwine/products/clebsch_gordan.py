@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
-from intertwine.products.layout import check_layout, join_blocks, split_blocks
 from intertwine.products.paths import Path, Problem, all_paths, as_paths
 from intertwine.representations import Irreps, wigner_3j
 from intertwine.representations.actions import IrrepsTensor
+from intertwine.representations.layout import check_layout, join_blocks, split_blocks
 from intertwine.representations.tables import TableModule
 from intertwine.symmetry import Symmetry
 

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
-from intertwine.products.layout import check_layout, join_blocks, split_blocks
 from intertwine.products.symmetric_basis import symmetric_basis
 from intertwine.representations import Irreps
 from intertwine.representations.actions import IrrepsTensor
+from intertwine.representations.layout import check_layout, join_blocks, split_blocks
 from intertwine.representations.tables import TableModule
 from intertwine.symmetry import Symmetry
 
@@ -39,6 +39,8 @@ class SymmetricContraction(TableModule):
     Raises:
         RepresentationError: if multiplicities differ, or an output cannot be written.
     """
+
+    last_1: Tensor
 
     def __init__(
         self,

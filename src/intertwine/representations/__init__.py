@@ -14,6 +14,7 @@ from intertwine.representations.actions import (
 from intertwine.representations.coupling import wigner_3j
 from intertwine.representations.images import Image
 from intertwine.representations.irreps import Irrep, Irreps, MulIrrep
+from intertwine.representations.layout import LAYOUTS, Layout, check_layout, convert_layout, join_blocks, split_blocks
 from intertwine.representations.so2 import SO2Entry, SO2Irreps, SO2IrrepsTensor
 from intertwine.representations.spherical_harmonics import SphericalHarmonics, spherical_harmonics
 from intertwine.representations.tables import TableModule
@@ -24,6 +25,7 @@ CONVENTION_VERSION = 1
 
 __all__ = [
     "CONVENTION_VERSION",
+    "LAYOUTS",
     "Blocks",
     "Cartesian",
     "Image",
@@ -31,6 +33,7 @@ __all__ = [
     "Irrep",
     "Irreps",
     "IrrepsTensor",
+    "Layout",
     "MulIrrep",
     "NodeIndices",
     "Permuted",
@@ -42,8 +45,12 @@ __all__ = [
     "SphericalHarmonics",
     "TableModule",
     "Vector",
+    "check_layout",
+    "convert_layout",
     "irreps_matrix",
+    "join_blocks",
     "spherical_harmonics",
+    "split_blocks",
     "wigner_3j",
     "wigner_D",
     "wigner_D_upto",

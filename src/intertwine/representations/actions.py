@@ -10,7 +10,7 @@ applies its inner action. Every representation is a homomorphism: applying ``h``
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, final
+from typing import final
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -19,6 +19,7 @@ from torch import Tensor
 from intertwine.errors import RepresentationError, ShapeError, SymmetryError
 from intertwine.groups import Element, Group
 from intertwine.representations.irreps import Irreps
+from intertwine.representations.layout import Layout, check_layout
 from intertwine.representations.wigner import wigner_D_upto
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
     "Vector",
     "act_on_block",
     "check_axes",
-    "check_layout",
     "check_orthogonal",
     "linear_part",
 ]
@@ -134,12 +134,11 @@ class IrrepsTensor(Representation):
     """
 
     irreps: Irreps
-    layout: Literal["mul_ir", "ir_mul"] = "mul_ir"
+    layout: Layout = "mul_ir"
 
-    def __init__(self, irreps: str | Irreps, layout: Literal["mul_ir", "ir_mul"] = "mul_ir") -> None:
-        check_layout(layout)
+    def __init__(self, irreps: str | Irreps, layout: str = "mul_ir") -> None:
         object.__setattr__(self, "irreps", Irreps(irreps))
-        object.__setattr__(self, "layout", layout)
+        object.__setattr__(self, "layout", check_layout(layout))
 
     def apply(self, group: Group, g: Element, x: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
         """Return the transformed features.
@@ -287,12 +286,6 @@ def act_on_block(matrix: Tensor, x: Tensor, mul: int, layout: str) -> Tensor:
     if layout == "mul_ir":
         return (x.unflatten(-1, (mul, dim)) @ matrix.mT).flatten(-2)
     return (matrix @ x.unflatten(-1, (dim, mul))).flatten(-2)
-
-
-def check_layout(layout: Any) -> None:
-    """Raise RepresentationError unless ``layout`` is one of the two orders inside a block."""
-    if layout not in ("mul_ir", "ir_mul"):
-        raise RepresentationError("unknown layout of features", got=repr(layout), expected="'mul_ir' or 'ir_mul'")
 
 
 def check_orthogonal(representation: Representation, group: Group, matrix: Tensor, n: int) -> None:

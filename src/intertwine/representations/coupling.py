@@ -53,7 +53,7 @@ def _real_coupling(l1: int, l2: int, l3: int) -> np.ndarray:
     q1, q2, q3 = _complex_to_real(l1), _complex_to_real(l2), _complex_to_real(l3)
     table = np.tensordot(_su2_clebsch_gordan(l1, l2, l3), q1, (0, 0))  # (m2, m3, i)
     table = np.tensordot(table, q2, (0, 0))  # (m3, i, j)
-    table = np.tensordot(table, q3.conj(), (0, 0)).real  # (i, j, k)
+    table = np.real(np.tensordot(table, q3.conj(), (0, 0)))  # (i, j, k)
     table = table / np.linalg.norm(table)
     table[np.abs(table) < 1e-14] = 0.0  # rounding of exact zeros; no true coefficient is this small
     table.setflags(write=False)

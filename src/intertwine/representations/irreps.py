@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import total_ordering
+from typing import overload
 
 import torch
 from jaxtyping import Float
@@ -236,6 +237,12 @@ class Irreps:
 
     def __len__(self) -> int:
         return len(self.entries)
+
+    @overload
+    def __getitem__(self, index: int) -> MulIrrep: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Irreps": ...
 
     def __getitem__(self, index: "int | slice") -> "MulIrrep | Irreps":
         return Irreps(self.entries[index]) if isinstance(index, slice) else self.entries[index]

@@ -22,10 +22,10 @@ from intertwine.representations.actions import (
     Representation,
     act_on_block,
     check_axes,
-    check_layout,
     check_orthogonal,
     linear_part,
 )
+from intertwine.representations.layout import check_layout
 
 __all__ = ["SO2Entry", "SO2Irreps", "SO2IrrepsTensor"]
 

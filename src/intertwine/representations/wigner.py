@@ -1,7 +1,8 @@
 """Wigner matrices of real irreps, straight from orthogonal matrices.
 
 D^1(R) = R in the order (x, y, z), and D^{l+1} is the top block of D^l (x) R. The result is a polynomial in the entries
-of R: no Euler angles, no poles, differentiable to any order. For an improper R this recursion gives the natural parity, D^l(-1) = (-1)^l; `irreps_matrix` applies the parity that an irrep declares.
+of R: no Euler angles, no poles, differentiable to any order. For an improper R this recursion gives the natural parity,
+D^l(-1) = (-1)^l; `irreps_matrix` applies the parity that an irrep declares.
 """
 
 from functools import cache

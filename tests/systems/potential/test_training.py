@@ -115,4 +115,3 @@ def test_learns_copper_with_stress(tmp_path, write_crystals):
     assert evaluation.row("test", "force_rmse").value < 0.3 * zero
     assert evaluation.row("test", "stress_rmse") is not None
     assert check(run, trials=2, rng=torch.Generator().manual_seed(0)).passed
-

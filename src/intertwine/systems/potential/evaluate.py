@@ -75,7 +75,7 @@ def evaluate_graphs(
         found["numbers"] = torch.tensor(model.species, device=device)[batch.species]
         for name, value in found.items():
             parts.setdefault(name, []).append(value.cpu())
-    units = {name: metric.unit for name, metric in metrics.items()}
+    units = {name: str(metric.unit) for name, metric in metrics.items()}
     values = {name: (float(value), units[name]) for name, value in metrics.compute().items()}
     return values, {name: torch.cat(tensors).numpy() for name, tensors in parts.items()}
 

@@ -54,17 +54,18 @@ def reproduce(
     rows: list[ResultRow] = []
     for name in case:
         results: dict[tuple[str, str, str], dict[int, float]] = {}
+        baselines: dict[tuple[str, str], float] = {}
         for seed in seeds or (0, 1, 2):
             run, minutes = _train(name, scale, seed, Path(folder), console)
             results.setdefault((name, "training_time", "min"), {})[seed] = minutes
             for key, value in _measure(run, name, seed, nve_steps, console).items():
                 results.setdefault(key, {})[seed] = value
-        baselines = evaluate_baselines(run)
+            baselines = _baselines(run)
         rows += [_row(key, values, scale, baselines) for key, values in results.items()]
     return rows
 
 
-def evaluate_baselines(run: Run) -> dict[tuple[str, str], float]:
+def _baselines(run: Run) -> dict[tuple[str, str], float]:
     """Return the errors of a model that predicts zero, by test set and metric, from the run's evaluation."""
     stored = json.loads((run.folder / "evaluation.json").read_text(encoding="utf-8"))
     zero = stored["baselines"]["zero model"]

@@ -67,29 +67,29 @@ def potential_loss(
     """
     sizes = batch.num_atoms
     terms: dict[str, Tensor] = {}
-    for name, weight in (
-        ("energy", settings.energy),
-        ("forces", settings.forces),
-        ("stress", settings.stress),
-    ):
-        if weight and getattr(batch, name) is None:
-            raise ConfigError(
-                f"the loss has a weight for {name}, and the data have none",
-                got=f"loss.{name} = {weight}",
-                fix=f"set loss.{name} to 0, or name the label in data.{name}_key",
-            )
-    # the difference of two large energies is taken in float64, then joins the others
     if settings.energy:
-        error = (output["energy"] - batch.energy).to(output["forces"].dtype)
+        # the difference of two large energies is taken in float64, then joins the others
+        error = (output["energy"] - _label(batch, "energy", settings)).to(output["forces"].dtype)
         terms["energy"] = (error.square() / sizes).mean()
     if settings.forces:
-        terms["forces"] = (output["forces"] - batch.forces).square().mean()
+        terms["forces"] = (output["forces"] - _label(batch, "forces", settings)).square().mean()
     if settings.stress:
         volume = torch.linalg.det(batch.cell).abs()
-        virial = (output["stress"] - batch.stress) * volume[:, None, None]
+        virial = (output["stress"] - _label(batch, "stress", settings)) * volume[:, None, None]
         terms["stress"] = (virial.square().mean((-2, -1)) / sizes.square()).mean()
-    total = sum(getattr(settings, name) * term for name, term in terms.items())
+    total = torch.stack([getattr(settings, name) * term for name, term in terms.items()]).sum()
     return total, {f"{name}_term": term for name, term in terms.items()}
+
+
+def _label(batch: AtomBatch, name: str, settings: LossSettings) -> Tensor:
+    label = getattr(batch, name)
+    if label is None:
+        raise ConfigError(
+            f"the loss has a weight for {name}, and the data have none",
+            got=f"loss.{name} = {getattr(settings, name)}",
+            fix=f"set loss.{name} to 0, or name the label in data.{name}_key",
+        )
+    return label
 
 
 def make_module(recipe: PotentialRecipe, data: PotentialData, *, rng: torch.Generator) -> PotentialTraining:

@@ -4,22 +4,25 @@
 so that inner loops run over channels. Both hold the irreps' entries at the same places of the feature axis.
 """
 
+from typing import Literal, cast
+
 from jaxtyping import Float
 from torch import Tensor, cat
 
 from intertwine.errors import RepresentationError, ShapeError
-from intertwine.representations import Irreps
+from intertwine.representations.irreps import Irreps
 
-__all__ = ["LAYOUTS", "check_layout", "convert_layout", "join_blocks", "split_blocks"]
+__all__ = ["LAYOUTS", "Layout", "check_layout", "convert_layout", "join_blocks", "split_blocks"]
 
 LAYOUTS = ("mul_ir", "ir_mul")
+Layout = Literal["mul_ir", "ir_mul"]
 
 
-def check_layout(layout: str) -> str:
+def check_layout(layout: str) -> Layout:
     """Return the layout, or raise RepresentationError if there is none of that name."""
     if layout not in LAYOUTS:
         raise RepresentationError("unknown feature layout", got=layout, expected=" or ".join(LAYOUTS))
-    return layout
+    return cast(Layout, layout)
 
 
 def split_blocks(x: Float[Tensor, "*batch dim"], irreps: Irreps, layout: str) -> list[Float[Tensor, "*batch _ _"]]:
