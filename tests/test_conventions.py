@@ -25,11 +25,11 @@ from intertwine.groups.rotations import (
     quaternion_to_matrix,
     rotation_vector_to_matrix,
 )
-from intertwine.products.layout import convert_layout
 from intertwine.representations import (
     CONVENTION_VERSION,
     Irrep,
     Irreps,
+    convert_layout,
     irreps_matrix,
     spherical_harmonics,
     wigner_3j,

@@ -16,7 +16,11 @@ from typing import NamedTuple
 import pytest
 
 CHECKOUT = Path(__file__).parents[1]
-PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs" / "tutorials").glob("*.md"))]
+PAGES = [
+    CHECKOUT / "README.md",
+    *sorted((CHECKOUT / "docs" / "tutorials").glob("*.md")),
+    *sorted((CHECKOUT / "src" / "intertwine" / "systems").glob("*/README.md")),
+]
 BLOCK = re.compile(
     r"(?P<slow><!-- slow -->\s*\n)?^```(?P<language>python|bash)\n(?P<code>.*?)^```$",
     re.MULTILINE | re.DOTALL,

@@ -28,7 +28,7 @@ def main(words: list[str], console: Console) -> int | None:
 
     rng = torch.Generator().manual_seed(args.seed)
     report = check(run, trials=args.trials, rng=rng, **{option: args[option] for option in options})
-    from intertwine.training.atomic import write_text
+    from intertwine.reporting.files import write_text
 
     write_text(run.folder / "check.json", json.dumps(report.to_dict(), indent=2) + "\n")
     return _show(report, console)

@@ -1,4 +1,7 @@
-"""Writing that is complete or has not happened: temporary place, flush to disk, rename."""
+"""Replacing a folder completely or not at all: temporary place, flush to disk, rename.
+
+Single files are written by `intertwine.reporting.files`.
+"""
 
 import os
 import shutil
@@ -6,20 +9,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["recover", "sync", "write_folder", "write_text"]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replace a file by ``text``; after a crash or on a full disk the old content is still there."""
-    temporary = _beside(path)
-    try:
-        temporary.write_text(text)
-        sync(temporary)
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
+__all__ = ["recover", "sync", "write_folder"]
 
 
 def write_folder(path: Path, fill: Callable[[Path], None]) -> None:

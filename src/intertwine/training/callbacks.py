@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from intertwine.errors import NumericsError
-from intertwine.training.atomic import write_text
+from intertwine.reporting.files import write_text
 from intertwine.training.clock import Clock
 from intertwine.training.run import Run
 from intertwine.training.sampling import derived_seed, seed_everything

@@ -1,4 +1,4 @@
-"""The time a run has used, over all its parts, and its end when the limit is reached."""
+"""The time a run has used, over all its parts, and its end: by time or by epochs, and always validated."""
 
 import time
 from typing import Any
@@ -33,6 +33,11 @@ class Clock(Callback):
         """Start to count."""
         self.started = time.perf_counter()
 
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Let the last epoch be validated, whatever the interval: its weights are what annealing was for."""
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
+
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
@@ -42,7 +47,9 @@ class Clock(Callback):
         over = self.fraction() >= 1
         if trainer.world_size > 1:
             over = trainer.strategy.reduce_boolean_decision(over, all=False)
-        trainer.should_stop = trainer.should_stop or over
+        if over:
+            trainer.should_stop = True
+            trainer.check_val_every_n_epoch = 1
 
     def state_dict(self) -> dict[str, Any]:
         """Return the seconds used."""

@@ -61,6 +61,17 @@ class TrainingModule(LightningModule):
             batch = next(iter(batch.values() if isinstance(batch, dict) else batch))
         return len(batch)
 
+    def share(self, count: Tensor | int) -> float:
+        """Return the factor that turns a mean over this process's items into its part of the mean over all.
+
+        Gradients of several processes are averaged, which weighs processes equally; a mean over ``count`` items (atoms,
+        say, of which processes have unequal numbers) times this factor then gives the gradient of the joint batch.
+        """
+        if self._trainer is None or self.trainer.world_size == 1:
+            return 1.0
+        counts = torch.as_tensor(float(count), dtype=torch.float64, device=self.device)
+        return float(counts / self.trainer.strategy.reduce(counts.clone(), reduce_op="mean"))
+
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Compute and log the loss of a batch."""
         loss, logs = self.loss(batch)

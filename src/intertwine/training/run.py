@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from intertwine.errors import ConfigError
-from intertwine.training.atomic import write_text
+from intertwine.reporting.files import write_text
 from intertwine.training.recipes import LoadedRecipe, load_recipe
 from intertwine.training.system import System
 from intertwine.training.versions import environment

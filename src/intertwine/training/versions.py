@@ -1,17 +1,15 @@
 """Versions that are stored with weights, and how older ones are brought up to date or refused."""
 
-import importlib.metadata
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from intertwine.errors import CheckpointError
+from intertwine.reporting.provenance import collect_versions, current_commit
 
-__all__ = ["code_version", "convention_version", "environment", "git_commit", "register_upgrade", "upgrade"]
+__all__ = ["code_version", "convention_version", "environment", "register_upgrade", "upgrade"]
 
-_PACKAGES = ("torch", "numpy", "lightning", "torchmetrics", "safetensors", "ase", "vesin", "scipy")
 _upgrades: dict[tuple[str, int], Callable[[Any], Any]] = {}
 
 
@@ -29,33 +27,13 @@ def convention_version() -> int:
 
 def environment() -> dict[str, Any]:
     """Return the versions of everything that decides a run's numbers, and the commit in a checkout."""
-    packages = {}
-    for name in _PACKAGES:
-        try:
-            packages[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return {
         "intertwine": code_version(),
         "convention": convention_version(),
-        "commit": git_commit(),
-        "python": sys.version.split()[0],
+        "commit": current_commit(),
         "platform": sys.platform,
-        "packages": packages,
+        "packages": collect_versions(),
     }
-
-
-def git_commit() -> str | None:
-    """Return the commit of the checkout that this runs from, ``-dirty`` if changed, or None without one."""
-    root = Path(__file__).resolve().parents[3]
-    if not (root / ".git").exists():
-        return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
 
 
 def register_upgrade(kind: str, version: int) -> Callable[[Callable[[Any], Any]], Callable[[Any], Any]]:

@@ -1,4 +1,4 @@
-"""Loss, parameter groups, and learning: real molecules, crystals with stress, resumed and distributed runs."""
+"""Loss, parameter groups, and learning: real molecules, and crystals with stress."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from intertwine.errors import ConfigError
+from intertwine.errors import ConfigError, DataError
 from intertwine.graphs import AtomGraph, collate
 from intertwine.systems.potential.evaluate import check, evaluate
 from intertwine.systems.potential.model import Potential
@@ -89,6 +89,30 @@ def test_smoke_recipes_train_evaluate_and_check(recipe, tmp_path):
         assert evaluation.row("dihedral", "force_rmse") is None
     report = check(run, trials=2, rng=torch.Generator().manual_seed(0))
     assert report.passed, report.text
+
+
+def test_learns_from_energies_alone(tmp_path, write_crystals):
+    """Files without forces can be trained on where the loss has no weight for them."""
+    from ase.io import read, write
+
+    write_crystals(tmp_path / "full.extxyz", count=12)
+    images = read(tmp_path / "full.extxyz", ":")
+    for image in images:
+        image.calc.results = {"energy": image.get_potential_energy()}
+    write(tmp_path / "train.extxyz", images)
+    overrides = TINY | {
+        "data.train": str(tmp_path / "train.extxyz"),
+        "data.test": {"test": str(tmp_path / "full.extxyz")},
+        "data.isolated_atoms": None,
+        "loss.forces": 0.0,
+        "training.epochs": 2,
+    }
+    recipe = load_recipe("potential/3bpa", scale="smoke").changed(overrides)
+    with pytest.warns(UserWarning, match="trained on"):
+        assert evaluate(train(recipe, tmp_path / "run")).row("test", "force_rmse") is not None
+    with pytest.raises(DataError) as caught:
+        train(recipe.changed({"loss.forces": 1.0}), tmp_path / "other")
+    assert "forces" in str(caught.value)
 
 
 def test_learns_copper_with_stress(tmp_path, write_crystals):

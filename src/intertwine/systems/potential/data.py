@@ -136,9 +136,15 @@ class PotentialData(LightningDataModule):
 
     def _setup_training(self) -> None:
         settings = self.recipe.data
-        found = self._read(settings.train)
+        found = self._read(settings.train, self._required())
         isolated = [s for s in found if _is_isolated(s)]
         kept = [s for s in found if self.keep_isolated_atoms or not _is_isolated(s)]
+        if not kept:
+            raise DataError(
+                f"{settings.train} holds isolated atoms only",
+                got=f"{len(isolated)} frames of one atom",
+                expected="structures of several atoms",
+            )
         _warn_of_duplicates(kept)
         if settings.validation is None:
             train, validation = split(len(kept), settings.validation_fraction, settings.split_seed)
@@ -146,7 +152,7 @@ class PotentialData(LightningDataModule):
             held = [kept[i] for i in validation]
         else:
             self._train = kept[: settings.train_limit]
-            held = self._read(settings.validation)
+            held = self._read(settings.validation, self._required())
             _warn_of_leaks(self._train, held, "validation")
         self.atomic_energies = self._atomic_energies(isolated)
         self.train_graphs = make_graphs(self._train, self.species, self.recipe.model.cutoff)
@@ -159,7 +165,12 @@ class PotentialData(LightningDataModule):
             _warn_of_leaks(self._train, structures, f"test set `{name}`")
             self.test_graphs[name] = make_graphs(structures, self.species, self.recipe.model.cutoff)
 
-    def _read(self, file: str, require: tuple[str, ...] = ("energy", "forces", "stress")) -> list[Structure]:
+    def _required(self) -> tuple[str, ...]:
+        """The labels that the loss has a weight for; the energy always, because it normalises the model."""
+        loss = self.recipe.loss
+        return ("energy", *(name for name in ("forces", "stress") if getattr(loss, name) > 0))
+
+    def _read(self, file: str, require: tuple[str, ...]) -> list[Structure]:
         settings = self.recipe.data
         return read_structures(
             find_data(file),
@@ -232,13 +243,16 @@ def fit_atomic_energies(structures: Sequence[Structure]) -> dict[int, float]:
 def measure(graphs: Sequence[AtomGraph], species: Sequence[int], atomic_energies: Mapping[int, float]) -> Statistics:
     """Return the statistics of labelled graphs.
 
+    Without forces the scale is 1 eV/Å.
+
     Raises:
         DataError: if all forces are zero, which leaves nothing to scale by.
     """
     table = torch.tensor([atomic_energies[z] for z in species], dtype=torch.float64)
-    labels = [(g, g.energy, g.forces) for g in graphs if g.energy is not None and g.forces is not None]
-    bindings = [float(energy - table[g.species].sum()) / len(g.species) for g, energy, _ in labels]
-    scale = float(torch.cat([forces for _, _, forces in labels]).square().mean().sqrt())
+    energies = [(g, g.energy) for g in graphs if g.energy is not None]
+    bindings = [float(energy - table[g.species].sum()) / len(g.species) for g, energy in energies]
+    forces = [g.forces for g in graphs if g.forces is not None]
+    scale = float(torch.cat(forces).square().mean().sqrt()) if forces else 1.0
     if scale == 0:
         raise DataError("all forces of the training structures are zero", expected="structures away from equilibrium")
     edges, atoms = sum(g.edge_index.shape[1] for g in graphs), sum(len(g.species) for g in graphs)

@@ -10,8 +10,8 @@ import torch
 
 from intertwine.errors import DataError, NumericsError
 from intertwine.graphs import collate
+from intertwine.reporting.files import write_text
 from intertwine.systems.potential.extxyz import Frame, Structure, make_graphs, read_frames, require_ase
-from intertwine.training.atomic import write_text
 from intertwine.training.pretrained import load_pretrained
 from intertwine.training.run import Run, open_run
 

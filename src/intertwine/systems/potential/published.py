@@ -49,4 +49,6 @@ def figure(recipe: str, name: str, metric: str, model: str = "MACE") -> PaperFig
 
 
 def _key(recipe: str) -> str:
-    return recipe.rpartition("/")[2].partition("-")[0]
+    """The data set of one of this system's own recipes; a user's recipe of the same name has no published figures."""
+    system, _, name = recipe.partition("/")
+    return name.partition("-")[0] if system == "potential" else ""

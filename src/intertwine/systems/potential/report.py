@@ -85,7 +85,7 @@ def _accuracy(folder: Path) -> list[Section]:
     text = (
         "Root mean square (RMSE) and mean absolute (MAE) errors against the reference calculation. Force "
         "errors are over all Cartesian components; the relative force error is the force RMSE divided by the "
-        "root mean square of the reference forces, so that a model that predicts zero has 1."
+        "root mean square of the reference forces: a model that predicts zero has 100 %."
     )
     if evaluation.paper:
         text += "\n\nPublished figures are those of the papers, for the papers' own test sets."

@@ -10,10 +10,10 @@ import torch
 
 from intertwine.errors import ConfigError
 from intertwine.reporting import ResultRow, Target
+from intertwine.reporting.files import write_text
 from intertwine.systems.potential.evaluate import check, evaluate
 from intertwine.systems.potential.published import figure
 from intertwine.systems.potential.report import report
-from intertwine.training.atomic import write_text
 from intertwine.training.run import Run
 from intertwine.training.train import train
 
@@ -132,7 +132,7 @@ def _row(
     name, _, test_set = case.partition("/")
     fields: dict[str, object] = {"unit": unit}
     if test_set:
-        fields["paper"] = figure(name, test_set, metric)
+        fields["paper"] = figure(f"potential/{name}", test_set, metric)
         if (test_set, metric) in baselines:
             fields["baselines"] = {"zero model": baselines[test_set, metric]}
         if scale == "cpu" and metric == "force_rmse" and (name, test_set) in _TARGETS:

@@ -75,13 +75,14 @@ class ModelSettings:
     def __post_init__(self) -> None:
         check_fields(
             self,
-            cutoff=(self.cutoff > 0, "more than 0"),
+            cutoff=(0 < self.cutoff < 100, "more than 0 and less than 100"),
             layers=(self.layers >= 1, "at least 1"),
             channels=(self.channels >= 1, "at least 1"),
             hidden_lmax=(0 <= self.hidden_lmax <= self.harmonics_lmax, "from 0 to harmonics_lmax"),
             harmonics_lmax=(0 <= self.harmonics_lmax <= 12, "from 0 to 12"),
             correlation=(self.correlation >= 1, "at least 1"),
             radial_size=(self.radial_size >= 1, "at least 1"),
+            radial_widths=(min(self.radial_widths, default=1) >= 1, "widths of at least 1"),
             radial_power=(self.radial_power >= 2, "at least 2"),
             readout_width=(self.readout_width >= 1, "at least 1"),
         )
@@ -101,7 +102,7 @@ class LossSettings:
     def __post_init__(self) -> None:
         check_fields(
             self,
-            energy=(self.energy >= 0, "at least 0"),
+            energy=(self.energy >= 0 and self.energy + self.forces + self.stress > 0, "at least 0, and not all 0"),
             forces=(self.forces >= 0, "at least 0"),
             stress=(self.stress >= 0, "at least 0"),
         )

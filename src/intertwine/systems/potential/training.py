@@ -28,25 +28,30 @@ class PotentialTraining(TrainingModule):
     model: Potential
 
     def __init__(self, model: Potential, loss: LossSettings, training: TrainingSettings) -> None:
-        self._stress = loss.stress > 0
+        self._has_forces = loss.forces > 0
         super().__init__(model, training)
         self.loss_settings = loss
 
     def loss(self, batch: AtomBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its unweighted terms."""
-        return potential_loss(self.model(**batch.inputs(), compute_stress=self._stress), batch, self.loss_settings)
+        shares = (self.share(batch.num_graphs), self.share(len(batch.positions)))
+        return potential_loss(self._predict(batch), batch, self.loss_settings, shares)
 
     def validation(self, batch: AtomBatch, metrics: MetricCollection | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and update the metrics; no graph is kept for the forces."""
         with torch.no_grad():
-            output = self.model(**batch.inputs(), compute_stress=self._stress)
+            output = self._predict(batch)
             if metrics is not None:
                 metrics.update(output, batch)
             return potential_loss(output, batch, self.loss_settings)
 
+    def _predict(self, batch: AtomBatch) -> dict[str, Tensor]:
+        settings = self.loss_settings
+        return self.model(**batch.inputs(), compute_forces=settings.forces > 0, compute_stress=settings.stress > 0)
+
     def metrics(self) -> MetricCollection:
         """Energy and force errors in meV and meV/Å."""
-        return training_metrics()
+        return training_metrics(forces=self._has_forces)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Weight decay acts on the mixing and product weights only, not on embedding, radial network and readout."""
@@ -58,9 +63,18 @@ class PotentialTraining(TrainingModule):
 
 
 def potential_loss(
-    output: dict[str, Tensor], batch: AtomBatch, settings: LossSettings
+    output: dict[str, Tensor],
+    batch: AtomBatch,
+    settings: LossSettings,
+    shares: tuple[float, float] = (1.0, 1.0),
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the weighted loss and its terms; labels that the batch lacks are an error where they have a weight.
+
+    Args:
+        output: what the model returns.
+        batch: structures with their labels.
+        settings: the weights.
+        shares: factors of the means over structures and over atoms, see `TrainingModule.share`.
 
     Raises:
         ConfigError: if the loss has a weight for a label that the data do not have.
@@ -69,15 +83,16 @@ def potential_loss(
     terms: dict[str, Tensor] = {}
     if settings.energy:
         # the difference of two large energies is taken in float64, then joins the others
-        error = (output["energy"] - _label(batch, "energy", settings)).to(output["forces"].dtype)
+        error = (output["energy"] - _label(batch, "energy", settings)).to(batch.positions.dtype)
         terms["energy"] = (error.square() / sizes).mean()
     if settings.forces:
         terms["forces"] = (output["forces"] - _label(batch, "forces", settings)).square().mean()
     if settings.stress:
-        volume = torch.linalg.det(batch.cell).abs()
-        virial = (output["stress"] - _label(batch, "stress", settings)) * volume[:, None, None]
+        stress, volume = _label(batch, "stress", settings), torch.linalg.det(batch.cell).abs()
+        virial = (output["stress"] - stress) * volume[:, None, None]
         terms["stress"] = (virial.square().mean((-2, -1)) / sizes.square()).mean()
-    total = torch.stack([getattr(settings, name) * term for name, term in terms.items()]).sum()
+    factors = {"energy": shares[0], "forces": shares[1], "stress": shares[0]}
+    total = torch.stack([getattr(settings, name) * factors[name] * term for name, term in terms.items()]).sum()
     return total, {f"{name}_term": term for name, term in terms.items()}
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from intertwine.errors import ConfigError, DataError
-from intertwine.training.atomic import write_text
+from intertwine.reporting.files import write_text
 
 if TYPE_CHECKING:
     from ase import Atoms
