@@ -5,8 +5,11 @@ The blocks of a page share one namespace and one empty folder. A line ``<!-- slo
 it to `make test-all`.
 """
 
+import doctest
+import importlib
 import json
 import os
+import pkgutil
 import re
 import subprocess
 import sys
@@ -153,3 +156,27 @@ def test_the_site_builds_without_a_warning(tmp_path):
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
     assert (tmp_path / "index.html").exists()
+
+
+DOCUMENTED = [
+    "errors", "groups", "representations", "symmetry", "products", "graphs", "nn", "testing", "systems.potential.model",
+]  # fmt: skip
+
+
+def examples() -> list[doctest.DocTest]:
+    """The examples in the docstrings of the core and of the networks."""
+    finder, found = doctest.DocTestFinder(exclude_empty=True), {}
+    for name in DOCUMENTED:
+        root = importlib.import_module(f"intertwine.{name}")
+        below = pkgutil.walk_packages(root.__path__, root.__name__ + ".") if hasattr(root, "__path__") else []
+        for module in [root, *(importlib.import_module(info.name) for info in below)]:
+            found |= {test.name: test for test in finder.find(module) if test.examples}
+    return list(found.values())
+
+
+@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
+def test_docstring_examples(example):
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    output: list[str] = []
+    runner.run(example, out=output.append)
+    assert runner.summarize(verbose=False).failed == 0, "".join(output)

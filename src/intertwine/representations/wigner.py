@@ -25,8 +25,8 @@ def wigner_D(degree: int, rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tensor
         ShapeError: if ``rotation`` does not end in (3, 3).
 
     Example:
-        >>> wigner_D(2, -torch.eye(3)).diagonal()
-        tensor([1., 1., 1., 1., 1.])
+        >>> wigner_D(1, -torch.eye(3)).diagonal()
+        tensor([-1., -1., -1.])
     """
     return wigner_D_upto(degree, rotation)[degree]
 
