@@ -2,13 +2,11 @@
 
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from intertwine.errors import ConfigError
 from intertwine.reporting import ResultRow, Target
 from intertwine.reporting.files import write_text
 from intertwine.systems.potential.evaluate import check, evaluate
@@ -33,7 +31,7 @@ def reproduce(
     folder: Path,
     seeds: tuple[int, ...] | None = None,
     console: "Console | None" = None,
-    case: Sequence[Literal["3bpa", "acac"]] = ("3bpa", "acac"),
+    case: Literal["3bpa", "acac", "all"] = "all",
     nve_steps: int = 2000,
 ) -> list[ResultRow]:
     """Run the experiment and return its rows.
@@ -43,16 +41,11 @@ def reproduce(
         folder: where the runs are kept, one a case and seed.
         seeds: seeds of initial weights and data order; the card's are 0, 1, 2.
         console: where to show progress.
-        case: data sets to train on.
+        case: the data set to train on, or all of them.
         nve_steps: steps of 0.5 fs at constant energy, from the first test structure at 300 K.
-
-    Raises:
-        ConfigError: if no case is given.
     """
-    if not case:
-        raise ConfigError("nothing to reproduce", got="no case", expected="3bpa, acac")
     rows: list[ResultRow] = []
-    for name in case:
+    for name in ("3bpa", "acac") if case == "all" else (case,):
         results: dict[tuple[str, str, str], dict[int, float]] = {}
         baselines: dict[tuple[str, str], float] = {}
         for seed in seeds or (0, 1, 2):
