@@ -1,5 +1,8 @@
 """Exactness: the same run twice, and a killed and resumed one, give the same bits."""
 
+import errno
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from intertwine.errors import ConfigError
+from intertwine.errors import CheckpointError, ConfigError
+from intertwine.training import callbacks, saving
 from intertwine.training.checkpoint import load_checkpoint, save_checkpoint
 from intertwine.training.recipes import load_recipe
 from intertwine.training.run import open_run
@@ -91,6 +95,123 @@ def test_a_finished_run_can_be_prolonged(tmp_path):
     longer = train(resume=short, overrides={"training.epochs": 6})
     assert len(longer.metrics()) == 6
     assert longer.recipe().training.epochs == 6
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"training.learning_rate": 0.5},
+        {"data.items": 32, "seed": 9},
+        {"model.radial.cutoff": 5.0},
+        {"training.batch_size": 4, "training.ema": None},
+    ],
+)
+def test_a_resumed_run_keeps_what_it_began_with(finished, tmp_path, changed):
+    folder = Path(shutil.copytree(finished.folder, tmp_path / "run"))
+    before = contents(folder)
+    with pytest.raises(ConfigError) as caught:
+        train(resume=folder, overrides={"training.epochs": 7, **changed})
+    assert caught.value.got == changed
+    assert caught.value.expected.keys() == changed.keys()
+    assert all(f"`{name}`" in caught.value.message for name in changed)
+    assert "training.{epochs, max_minutes" in caught.value.fix
+    assert contents(folder) == before
+
+
+def test_what_a_resumed_run_may_change(tmp_path):
+    run = train(load_recipe("toy/well", "smoke"), tmp_path / "run", overrides={"training.threads": 1})
+    settings = {
+        "epochs": 3,
+        "max_minutes": 5.0,
+        "devices": 1,
+        "nodes": 1,
+        "threads": None,
+        "accelerator": "cpu",
+        "data_workers": 0,
+        "validation_batch_size": 3,
+        "validate_every": 2,
+        "patience": 4,
+    }
+    same = {"training.batch_size": 8, "seed": 3}  # given anew, as it was
+    longer = train(resume=run, overrides=same | {f"training.{key}": value for key, value in settings.items()})
+    stored = longer.recipe().training
+    assert {name: getattr(stored, name) for name in settings} == settings
+    assert len(longer.metrics()) == 3
+
+
+def test_the_best_weights_are_exported_after_death_between_two_renames(tmp_path):
+    run = train(load_recipe("toy/well", "smoke"), tmp_path / "run", overrides={"training.threads": 1})
+    content = load_checkpoint(run.best)
+    content["state_dict"]["model.inner.weight"].fill_(0.5)  # unlike the last ones
+    save_checkpoint(content, run.best)
+    run.best.rename(run.best.parent / ".best.old")
+    weight = train(resume=run).model().inner.weight
+    assert torch.equal(weight, torch.full_like(weight, 0.5))
+
+
+def full_disk(monkeypatch, run, what):
+    """Let the disk be full for one kind of write of the run, after it has written a part."""
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    open_file = Path.open
+
+    def copy(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:10])
+        raise error
+
+    def rewrite(path, text):
+        raise error
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.file.close()
+
+        def write(self, text):
+            self.file.write(text[: len(text) // 2])
+            raise error
+
+    def append(path, mode="r", *args, **kwargs):
+        file = open_file(path, mode, *args, **kwargs)
+        return Full(file) if mode == "a" and path == run.folder / "metrics.csv" else file
+
+    if what == "copy":
+        monkeypatch.setattr(saving.shutil, "copyfile", copy)
+    elif what == "rewrite":
+        monkeypatch.setattr(callbacks, "write_text", rewrite)
+    else:
+        monkeypatch.setattr(Path, "open", append)
+
+
+@pytest.mark.parametrize(
+    ("what", "place"), [("copy", "checkpoints/last"), ("rewrite", "metrics.csv"), ("append", "metrics.csv")]
+)
+def test_a_disk_that_fills_during_a_run_stops_it_and_keeps_the_checkpoint(finished, tmp_path, monkeypatch, what, place):
+    short = {"training.threads": 1, "training.epochs": 2}
+    run = train(load_recipe("toy/well", "cpu"), tmp_path / "run", overrides=short)
+    before, rows = contents(run.last), run.metrics()
+    with monkeypatch.context() as patch:
+        full_disk(patch, run, what)
+        with pytest.raises(CheckpointError) as caught:
+            train(resume=run, overrides={"training.epochs": 6})
+    assert caught.value.code == "E601"
+    assert "No space left" in caught.value.message
+    assert caught.value.got == run.folder / place
+    if what != "append":  # the first row of a part rewrites the file, so an epoch more is done
+        assert contents(run.last) == before
+    done = load_checkpoint(run.last)["epoch"] + 1
+    assert done == len(rows) + (what == "append")
+    assert [row["epoch"] for row in run.metrics()] == list(range(1, done + 1 + (what == "copy")))
+    assert [path.name for path in run.last.parent.iterdir() if path.name.startswith(".")] == []
+    assert_same(weights(finished), weights(train(resume=run)))
 
 
 def test_one_of_recipe_and_resume(tmp_path):

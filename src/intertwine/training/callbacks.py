@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import os
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from intertwine.errors import NumericsError
 from intertwine.reporting.files import write_text
+from intertwine.training.checkpoint import writing
 from intertwine.training.clock import Clock
 from intertwine.training.run import Run
 from intertwine.training.sampling import derived_seed, seed_everything
@@ -130,7 +132,8 @@ class MetricsFile(Callback):
             }
         )
         if trainer.is_global_zero:
-            self._write()
+            with writing("the file of metrics", self.path):
+                self._write()
 
     def _write(self) -> None:
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
@@ -138,8 +141,13 @@ class MetricsFile(Callback):
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         if columns == self._written:
             writer.writerow(self.rows[-1])
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(text.getvalue())
+            size = self.path.stat().st_size
+            try:
+                with self.path.open("a", encoding="utf-8") as file:
+                    file.write(text.getvalue())
+            except OSError:
+                os.truncate(self.path, size)  # a part of a row would be read as a row
+                raise
             return
         writer.writeheader()
         writer.writerows(self.rows)

@@ -4,7 +4,9 @@ A new checkpoint replaces the old one only when it is complete and flushed to th
 code.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from intertwine.training.codec import decode, encode
 from intertwine.training.tensor_file import read_tensors, write_tensors
 from intertwine.training.versions import code_version, convention_version, upgrade
 
-__all__ = ["FORMAT_VERSION", "load_checkpoint", "save_checkpoint"]
+__all__ = ["FORMAT_VERSION", "load_checkpoint", "save_checkpoint", "writing"]
 
 FORMAT_VERSION = 1
 """Version of the layout; raise it together with a registered upgrade."""
@@ -39,11 +41,26 @@ def save_checkpoint(content: dict[str, Any], path: Path) -> None:
         }
         (folder / "state.json").write_text(json.dumps(state), encoding="utf-8")
 
-    try:
+    with writing("the checkpoint", path):
         write_folder(path, fill)
+
+
+@contextlib.contextmanager
+def writing(what: str, path: Path) -> Iterator[None]:
+    """Turn a failure of the disk, while a file of a run is written, into an error that says how to go on.
+
+    Args:
+        what: is written, as the subject of the error's sentence.
+        path: where.
+
+    Raises:
+        CheckpointError: if the block raises an OSError, such as that of a full disk.
+    """
+    try:
+        yield
     except OSError as error:
         raise CheckpointError(
-            f"the checkpoint could not be written: {error.strerror or error}",
+            f"{what} could not be written: {error.strerror or error}",
             got=path,
             expected="room on a disk that can be written to",
             fix="the previous checkpoint is kept; make room, then resume the run",

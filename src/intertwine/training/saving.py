@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from intertwine.errors import ConfigError
 from intertwine.training.atomic import write_folder
-from intertwine.training.checkpoint import load_checkpoint, save_checkpoint
+from intertwine.training.checkpoint import load_checkpoint, save_checkpoint, writing
 from intertwine.training.run import Run
 from intertwine.training.words import nearest
 
@@ -76,7 +76,8 @@ class BestAndLast(Checkpoint):
         self.best_epoch = trainer.current_epoch
         trainer.save_checkpoint(self.run.best)
         if trainer.is_global_zero:
-            write_folder(self.run.last, lambda folder: _copy_files(self.run.best, folder))
+            with writing("the checkpoint", self.run.last):
+                write_folder(self.run.last, lambda folder: _copy_files(self.run.best, folder))
 
     def state_dict(self) -> dict[str, Any]:
         """Return the lowest value and its epoch."""

@@ -28,6 +28,20 @@ if TYPE_CHECKING:
 
 __all__ = ["is_first_process", "train"]
 
+_MAY_CHANGE = (
+    "epochs",
+    "max_minutes",
+    "devices",
+    "nodes",
+    "threads",
+    "accelerator",
+    "data_workers",
+    "validation_batch_size",
+    "validate_every",
+    "patience",
+)
+"""Fields of `TrainingSettings` that a resumed run may change: how long and on what it trains, not what."""
+
 
 def train(
     recipe: LoadedRecipe | str | Path | None = None,
@@ -43,11 +57,14 @@ def train(
         recipe: a loaded recipe, the name of one, or the path of a YAML file; not together with ``resume``.
         folder: the run's folder; ``runs/...`` when not given.
         resume: a run to go on with, from its last whole epoch.
-        overrides: fields to replace, by dotted name, such as ``{"model.width": 64}``.
+        overrides: fields to replace, by dotted name, such as ``{"model.width": 64}``; of a resumed run only
+            those that say how long and on what it trains, such as ``training.epochs``.
         console: where to show progress; nothing is shown without one.
 
     Raises:
-        ConfigError: if the recipe is wrong, or the folder is taken.
+        ConfigError: if the recipe is wrong, the folder is taken, or a field is replaced that a resumed run
+            must keep.
+        CheckpointError: if the run's files cannot be written, or those to resume from cannot be read.
         NumericsError: if numbers become NaN or infinite; the last good checkpoint is kept.
         MissingExtraError: if Lightning is not installed.
     """
@@ -61,7 +78,9 @@ def train(
         raise ConfigError("train needs either a recipe or a run to resume", got={"recipe": recipe, "resume": resume})
     if resume is not None:
         run = resume if isinstance(resume, Run) else open_run(resume)
-        loaded = run.loaded().changed(overrides or {})
+        stored = run.loaded()
+        loaded = stored.changed(overrides or {})
+        _refuse_another(stored, loaded)
     else:
         loaded = recipe if isinstance(recipe, LoadedRecipe) else load_recipe(recipe)  # type: ignore[arg-type]
         loaded = loaded.changed(overrides or {})
@@ -69,6 +88,28 @@ def train(
         run = create_run(loaded, folder) if is_first_process() else Run(Path("runs"))
     with _quiet(), _threads(loaded.recipe.training.threads):
         return _fit(loaded, run, resumed=resume is not None, console=console)
+
+
+def _refuse_another(stored: LoadedRecipe, loaded: LoadedRecipe) -> None:
+    """Raise if a resumed run would go on with another model, data or optimisation than it began with."""
+    allowed = {f"training.{name}" for name in _MAY_CHANGE}
+    old, new = _flat(stored.to_dict()), _flat(loaded.to_dict())
+    changed = [key for key in old | new if key not in allowed and old.get(key) != new.get(key)]
+    if changed:
+        raise ConfigError(
+            f"a resumed run keeps {', '.join(f'`{key}`' for key in changed)}",
+            got={key: new.get(key) for key in changed},
+            expected={key: old.get(key) for key in changed},
+            fix=f"start a new run, or change only training.{{{', '.join(_MAY_CHANGE)}}}",
+        )
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, by dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in data.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
 
 
 def _fit(loaded: LoadedRecipe, run: Run, *, resumed: bool, console: "Console | None") -> Run:
@@ -139,8 +180,10 @@ def _trainer(settings: TrainingSettings, run: Run, seed: int, console: "Console 
 
 def _export(module: "TrainingModule", run: Run) -> None:
     """Save the best weights, or their average where one is kept, as a model that needs no training code."""
+    from intertwine.training.atomic import recover
     from intertwine.training.checkpoint import load_checkpoint
 
+    recover(run.best)
     checkpoint = load_checkpoint(run.best if run.best.exists() else run.last)
     weights = checkpoint["callbacks"].get("WeightAverage", {}).get("weights")
     if weights is None:

@@ -224,6 +224,42 @@ def test_a_restart_needs_its_own_files(cluster, calculator, tmp_path):
         run_md(calculator, cluster, MDSettings(steps=9), output=out, restart=True)
 
 
+@pytest.mark.parametrize(("time_step", "atoms"), [(0.1, 7), (2.0, 7), (0.5, 6)])
+def test_a_refused_restart_changes_no_file(cluster, calculator, tmp_path, time_step, atoms):
+    out = tmp_path / "a.xyz"
+    run_md(calculator, cluster, MDSettings(steps=20, every=5), output=out)
+    # as if it had died between writing a frame and moving the state forward
+    for path, extra in ((out, "7\nhalf a frame\n"), (tmp_path / "a.csv", "12.5,1.0,1.0,2.0,3.0\n")):
+        path.write_text(path.read_text() + extra)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    settings = MDSettings(steps=40, every=5, time_step=time_step)
+    with pytest.raises(ConfigError, match="another simulation"):
+        run_md(calculator, cluster[:atoms], settings, output=out, restart=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_restart_from_a_short_trajectory_changes_no_file(cluster, calculator, tmp_path):
+    out = tmp_path / "a.xyz"
+    run_md(calculator, cluster, MDSettings(steps=20, every=5), output=out)
+    out.write_bytes(out.read_bytes()[:-20])
+    with (tmp_path / "a.csv").open("a") as file:
+        file.write("99.0,1.0,1.0,2.0,3.0\n")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(DataError, match="damaged"):
+        run_md(calculator, cluster, MDSettings(steps=40, every=5), output=out, restart=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.json", "x.restart.json", "X.CSV"])
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_trajectory_is_not_called_like_its_own_table_or_summary(cluster, calculator, tmp_path, name, restart):
+    with pytest.raises(ConfigError) as caught:
+        run_md(calculator, cluster, MDSettings(steps=1), output=tmp_path / name, restart=restart)
+    assert caught.value.got == tmp_path / name
+    assert ".extxyz" in caught.value.fix
+    assert not list(tmp_path.iterdir())
+
+
 class Failing(LennardJones):
     """Breaks at the fifth evaluation."""
 

@@ -6,6 +6,7 @@ before the state that counts it, so a run that was killed loses nothing and repe
 
 import csv
 import json
+import os
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
@@ -33,10 +34,20 @@ class MDFiles:
     Args:
         trajectory: the file of frames; the others have its name with other suffixes.
         settings: of the simulation, as plain data.
+
+    Raises:
+        ConfigError: if the name of the trajectory is that of the table or of the summary.
     """
 
     def __init__(self, trajectory: Path, settings: Mapping[str, Any]) -> None:
         self.trajectory, self.settings = trajectory.expanduser(), dict(settings)
+        if self.trajectory.suffix.lower() in (".csv", ".json"):
+            raise ConfigError(
+                f"a trajectory cannot be called {self.trajectory.name}: another file of the simulation has that name",
+                got=self.trajectory,
+                expected="a name that ends in .extxyz",
+                fix=f"give --output {self.trajectory.with_suffix('.extxyz')}",
+            )
         self.table = self.trajectory.with_suffix(".csv")
         self.summary = self.trajectory.with_suffix(".json")
         self.state = self.trajectory.with_suffix(".restart.json")
@@ -82,9 +93,12 @@ class MDFiles:
     def resume(self, atoms: "Atoms", rng: np.random.Generator) -> tuple[int, list[list[float]]]:
         """Put atoms and random numbers where the files end, and return the step and the rows so far.
 
+        Frames and rows after the stored step, which no state counts, are dropped from the files.
+
         Raises:
-            ConfigError: if there is nothing to restart from, or it belongs to other settings or atoms.
-            DataError: if a file is damaged.
+            ConfigError: if there is nothing to restart from, or it belongs to other settings or atoms; the
+                files are as before.
+            DataError: if a file is damaged; the files are as before.
         """
         if not self.state.exists():
             raise ConfigError(
@@ -94,23 +108,19 @@ class MDFiles:
             )
         try:
             state = json.loads(self.state.read_text(encoding="utf-8"))
-            step, old = int(state["step"]), state["settings"]
+            self._refuse_another(dict(state["settings"]), state["numbers"], atoms)
+            step, time_step = int(state["step"]), float(state["settings"]["time_step"])
             positions, momenta = np.array(state["positions"]), np.array(state["momenta"])
+            rows = self._rows((step + 0.5) * time_step)
+            end = self._end(len(rows) * (len(state["numbers"]) + 2))
             rng.bit_generator.state = state["random"]
-            rows = self._rows(step)
-            self._cut(len(rows) * (len(state["numbers"]) + 2))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"the files of {self.trajectory} are damaged", got=repr(error), fix="begin again elsewhere"
             ) from error
-        other = [k for k, v in self.settings.items() if k not in _MAY_CHANGE and old.get(k) != v]
-        if other or state["numbers"] != atoms.numbers.tolist():
-            raise ConfigError(
-                f"{self.state} is of another simulation",
-                got={name: self.settings[name] for name in other} or "other atoms",
-                expected={name: old.get(name) for name in other} or "the atoms of the first part",
-                fix="restart with the settings and the structure of the first part",
-            )
+        lines = [",".join(COLUMNS), *(",".join(map(repr, row)) for row in rows)]
+        write_text(self.table, "\n".join(lines) + "\n")
+        os.truncate(self.trajectory, end)
         atoms.positions = positions
         atoms.set_momenta(momenta)
         return step, rows
@@ -126,23 +136,32 @@ class MDFiles:
         write_text(self.summary, json.dumps(summary, indent=2) + "\n")
         return self.trajectory, self.table, self.summary
 
-    def _rows(self, step: int) -> list[list[float]]:
-        """Return the rows up to a step, and drop from the table those after it, which no state counts."""
+    def _refuse_another(self, old: Mapping[str, Any], numbers: list[int], atoms: "Atoms") -> None:
+        other = [k for k, v in self.settings.items() if k not in _MAY_CHANGE and old.get(k) != v]
+        if other or numbers != atoms.numbers.tolist():
+            raise ConfigError(
+                f"{self.state} is of another simulation",
+                got={name: self.settings[name] for name in other} or "other atoms",
+                expected={name: old.get(name) for name in other} or "the atoms of the first part",
+                fix="restart with the settings and the structure of the first part",
+            )
+
+    def _rows(self, end: float) -> list[list[float]]:
+        """Return the rows of the table up to a time (fs)."""
         with self.table.open(newline="", encoding="utf-8") as file:
             found = [[float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)]
-        rows = [row for row in found if row[0] <= (step + 0.5) * self.settings["time_step"]]
+        rows = [row for row in found if row[0] <= end]
         if not rows:
             raise ValueError("the table of energies is empty")
-        lines = [",".join(COLUMNS), *(",".join(map(repr, row)) for row in rows)]
-        write_text(self.table, "\n".join(lines) + "\n")
         return rows
 
-    def _cut(self, lines: int) -> None:
-        with self.trajectory.open("r+b") as file:
+    def _end(self, lines: int) -> int:
+        """Return where so many lines of the trajectory end, in bytes."""
+        with self.trajectory.open("rb") as file:
             whole = sum(file.readline().endswith(b"\n") for _ in range(lines))
             if whole < lines:
                 raise ValueError("the trajectory is too short")
-            file.truncate(file.tell())
+            return file.tell()
 
 
 def _frame(atoms: "Atoms", info: Mapping[str, Any]) -> str:
