@@ -10,7 +10,7 @@ import toy_system
 from intertwine.cli.main import main
 from intertwine.training.recipes import load_recipe
 from intertwine.training.registry import register_system, unregister_system
-from intertwine.training.train import train
+from intertwine.training.trainer import train
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,7 +14,7 @@ import toy_system
 
 from intertwine.training.recipes import load_recipe
 from intertwine.training.registry import register_system
-from intertwine.training.train import train
+from intertwine.training.trainer import train
 
 
 def part(folder, place):

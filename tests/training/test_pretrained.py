@@ -76,7 +76,7 @@ def test_only_networks_of_systems_are_built(saved, name):
 
 
 def test_a_function_of_this_package_is_not_a_network(saved):
-    edit(saved, **{"class": "intertwine.training.atomic:write_text"})
+    edit(saved, **{"class": "intertwine.training.atomic:write_folder"})
     with pytest.raises(CheckpointError, match="not a network"):
         load_pretrained(saved)
 

@@ -15,7 +15,7 @@ from intertwine.training import callbacks, saving
 from intertwine.training.checkpoint import load_checkpoint, save_checkpoint
 from intertwine.training.recipes import load_recipe
 from intertwine.training.run import open_run
-from intertwine.training.train import train
+from intertwine.training.trainer import train
 
 KILLED = {"first": "0,2", "middle": "3,1", "last": "4,5", "twin": "3,1", "twice": "2,0/4,2/-"}
 

@@ -11,7 +11,7 @@ from intertwine.errors import ConfigError, NumericsError
 from intertwine.training.checkpoint import load_checkpoint
 from intertwine.training.recipes import load_recipe
 from intertwine.training.run import open_run, write_recipe
-from intertwine.training.train import train
+from intertwine.training.trainer import train
 
 
 def run_toy(folder, scale="smoke", console=None, **overrides):

@@ -17,7 +17,7 @@ from intertwine.training.recipes import LoadedRecipe, load_recipe
 from intertwine.training.run import open_run
 from intertwine.training.schema import describe, field_docs, json_schema, plain, section_type
 from intertwine.training.system import SCALES
-from intertwine.training.train import is_first_process, train
+from intertwine.training.trainer import is_first_process, train
 from intertwine.training.yaml_lines import parse_scalar
 
 __all__ = ["main"]

@@ -31,7 +31,7 @@ _HOME = {
     "save_checkpoint": "checkpoint",
     "save_pretrained": "pretrained",
     "system_names": "registry",
-    "train": "train",
+    "train": "trainer",
 }
 
 __all__ = [
@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from intertwine.training.schema import field_docs, json_schema
     from intertwine.training.settings import TrainingSettings, check_fields
     from intertwine.training.system import RecipeInfo, System, Verb
-    from intertwine.training.train import train
+    from intertwine.training.trainer import train
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """The base of every system's LightningModule: a model, its loss, its optimiser.
 
 A system subclasses `TrainingModule` and writes ``loss``; schedules, averaging of weights, checkpoints and
-time limits are callbacks of `intertwine.training.train`, so a subclass never handles them.
+time limits are callbacks of `intertwine.training.trainer`, so a subclass never handles them.
 """
 
 from typing import Any

@@ -38,15 +38,8 @@ def molecules(tmp_path):
 def train(folder, data, devices, size):
     recipe = folder / f"{devices}.yaml"
     recipe.write_text(RECIPE.format(data=data, size=size, devices=devices))
-    command = [
-        sys.executable,
-        "-m",
-        "intertwine.cli.main",
-        "train",
-        str(recipe),
-        "--output",
-        str(folder / f"run{devices}"),
-    ]
+    run = folder / f"run{devices}"
+    command = [sys.executable, "-m", "intertwine.cli.main", "train", str(recipe), "--output", str(run)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr

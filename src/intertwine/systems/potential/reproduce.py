@@ -13,7 +13,7 @@ from intertwine.systems.potential.evaluate import check, evaluate
 from intertwine.systems.potential.published import figure
 from intertwine.systems.potential.report import report
 from intertwine.training.run import Run
-from intertwine.training.train import train
+from intertwine.training.trainer import train
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -14,7 +14,7 @@ from intertwine.systems.potential.settings import LossSettings, ModelSettings
 from intertwine.systems.potential.training import PotentialTraining, potential_loss
 from intertwine.training.recipes import load_recipe
 from intertwine.training.settings import TrainingSettings
-from intertwine.training.train import train
+from intertwine.training.trainer import train
 
 TINY = {
     "model.channels": 4,
