@@ -8,7 +8,6 @@ import torch
 import yaml
 from torch import nn
 
-from intertwine.errors import ConfigError
 from intertwine.training.run import open_run
 
 QUICK = ("--scale", "smoke", "--training.threads", 1)
@@ -36,7 +35,7 @@ def test_train_writes_a_run_and_takes_any_field_as_option(call, tmp_path):
     assert (run.recipe().model.width, run.recipe().seed, run.recipe().training.epochs) == (5, 4, 2)
     assert run.versions()["scale"] == "smoke"
     assert "trained 2 epochs" in out
-    assert f"intertwine evaluate {tmp_path / 'r'}" in out
+    assert f"next: intertwine evaluate, check or report {tmp_path / 'r'}" in out
 
 
 def test_train_resumes_and_prolongs(call, tmp_path):
@@ -111,9 +110,58 @@ def test_wrong_usage_has_status_2_and_a_sentence(call, tmp_path, monkeypatch, wo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_debug_lets_the_error_through(call):
-    with pytest.raises(ConfigError):
-        call("--debug", "train", "toy/wel")
+def test_debug_shows_where_the_error_comes_from_and_keeps_the_status(call):
+    status, _, err = call("--debug", "train", "toy/wel")
+    assert status == 2
+    assert "Traceback" in err
+    assert "ConfigError" in err
+
+
+def test_a_start_that_fails_leaves_no_run(call, tmp_path):
+    words = (
+        "train",
+        "potential/3bpa",
+        "--scale",
+        "smoke",
+        "--data.forces_key",
+        "REF_forces",
+        "--output",
+        tmp_path / "r",
+    )
+    status, _, err = call(*words)
+    assert status == 1
+    assert "REF_forces" in err
+    assert not (tmp_path / "r").exists()
+
+
+MODULES = """
+import torch
+from intertwine import Symmetry
+from intertwine.groups import SO
+from intertwine.representations import Vector
+
+
+class cloud(torch.nn.Module):
+    symmetry = Symmetry(SO(3), inputs={"x": Vector()}, output=Vector())
+
+    def example_inputs(self):
+        return {"x": torch.tensor([[1.0, 2.0, 3.0]])}
+
+    def forward(self, x):
+        return x * torch.tensor([1.0, 1.0, 2.0])
+"""
+
+
+def test_check_of_a_module_tells_wrong_usage_from_a_broken_symmetry(call, tmp_path, monkeypatch):
+    (tmp_path / "planted_twins.py").write_text(MODULES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    status, out, _ = call("check", "planted_twins:cloud")
+    assert status == 1
+    assert out.startswith("planted_twins:cloud: failed")  # not an emoji
+    status, out, _ = call("check", "planted_twins:cloud", "--tolerance", 10)
+    assert status == 0
+    assert "within the tolerance of 10" in out
+    assert call("check", "planted_twins:clod")[0] == 2
 
 
 def test_a_failed_run_has_status_1_and_no_traceback(call, tmp_path):

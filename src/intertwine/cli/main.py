@@ -7,10 +7,11 @@ that ``intertwine --help`` needs neither torch nor a parser.
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
-from intertwine.errors import ConfigError, IntertwineError
+from intertwine.errors import ConfigError, GroupError, IntertwineError, RepresentationError, SymmetryError
 from intertwine.training.registry import get_system, system_names
 from intertwine.training.system import Verb
 from intertwine.training.words import nearest
@@ -32,6 +33,10 @@ COMMANDS = {
 }
 
 
+_WRONG_USAGE = (ConfigError, GroupError, RepresentationError, SymmetryError)
+"""Errors in what was asked for; status 1 is left to checks and runs that fail."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -51,9 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return exit_.code if isinstance(exit_.code, int) else 1
     except IntertwineError as error:
         if debug:
-            raise
-        _complain(str(error))
-        return 2 if isinstance(error, ConfigError) else 1
+            traceback.print_exc()
+        else:
+            _complain(str(error))
+        return 2 if isinstance(error, _WRONG_USAGE) else 1
     except KeyboardInterrupt as interrupt:
         _complain(": ".join(["interrupted", *map(str, interrupt.args)]))
         return 1
@@ -125,7 +131,8 @@ def _write_help(out: TextIO) -> None:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console()
+    # texts of users (names of files and modules) must appear as they are: no markup, no emoji codes
+    return Console(markup=False, emoji=False)
 
 
 def _complain(text: str) -> None:

@@ -124,4 +124,4 @@ def _summary(folder: Path, console: Console) -> None:
     loss = "" if best is None else f", best validation loss {best:.4g}"
     console.print(f"trained {len(rows)} epochs{loss}", highlight=False)
     console.print(f"the run is in {folder}", highlight=False, soft_wrap=True)
-    console.print(f"next: intertwine evaluate {folder}", style="dim", highlight=False, soft_wrap=True)
+    console.print(f"next: intertwine evaluate, check or report {folder}", style="dim", highlight=False, soft_wrap=True)

@@ -54,6 +54,9 @@ class CheckReport:
     def text(self) -> str:
         """The report in plain lines."""
         sections = [f"{self.name}: {'passed' if self.passed else 'failed'}", self.equivariance.explain()]
+        if self.tolerance is not None and self.equivariance.passed(self.tolerance) != self.equivariance.passed():
+            relation = "within" if self.equivariance.passed(self.tolerance) else "above"
+            sections.append(f"The error is {relation} the tolerance of {self.tolerance:g} that was asked for.")
         sections += [part.explain() for part in (self.localisation, self.conservativeness) if part is not None]
         return "\n\n".join([*sections, *self.notes])
 

@@ -8,6 +8,7 @@ depend on the clock.)
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import threading
 import warnings
@@ -118,10 +119,15 @@ def _fit(loaded: LoadedRecipe, run: Run, *, resumed: bool, console: "Console | N
     recipe, system = loaded.recipe, loaded.system
     settings: TrainingSettings = recipe.training
     with isolated_randomness(recipe.seed, "initial"):
-        data = system.load("data")(recipe)
-        data.prepare_data()
-        data.setup("fit")
-        module = system.load("module")(recipe, data, rng=generator(recipe.seed, "model"))
+        try:
+            data = system.load("data")(recipe)
+            data.prepare_data()
+            data.setup("fit")
+            module = system.load("module")(recipe, data, rng=generator(recipe.seed, "model"))
+        except BaseException:
+            if not resumed and is_first_process():
+                shutil.rmtree(run.folder)  # nothing was trained: the corrected command may use the same folder
+            raise
         if settings.precision == "64":
             module.double()
         trainer = _trainer(settings, run, recipe.seed, console)
