@@ -259,3 +259,11 @@ def test_help_and_version_of_the_whole(call):
         assert f"  {name} " in out
     assert call()[0] == 2
     assert call("--version")[1].startswith("intertwine 0.")
+
+
+def test_missing_data_is_listed_in_plain_words(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("INTERTWINE_DATA", str(tmp_path / "nowhere"))
+    status, out, _ = call("recipes", "potential")
+    assert status == 0
+    assert "needs botnet-3bpa-acac" in out
+    assert "[" not in out

@@ -171,3 +171,13 @@ def test_numbers_and_words_of_yaml():
     assert parse_scalar("true") is True
     assert parse_scalar("null") is None
     assert parse_scalar("[1, 2]") == [1, 2]
+
+
+def test_a_data_folder_that_does_not_exist_is_said(monkeypatch, tmp_path):
+    from intertwine.errors import DataError
+    from intertwine.training.datasets import find_data
+
+    monkeypatch.setenv("INTERTWINE_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError) as caught:
+        find_data("botnet-3bpa-acac/3bpa/train_300K.xyz")
+    assert caught.value.got == str(tmp_path / "nowhere")

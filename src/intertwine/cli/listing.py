@@ -4,6 +4,7 @@ import os
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from intertwine.cli.parsing import command_parser
 from intertwine.errors import DataError
@@ -44,7 +45,7 @@ def recipes(words: list[str], console: Console) -> None:
                 f"{system.name}/{name}",
                 info.summary,
                 " ".join(scale for scale in SCALES if scale in files),
-                f"[{style}]{text}" if style else text,
+                Text(text, style=style),
             )
     console.print(table)
     console.print("train one with: intertwine train RECIPE --scale cpu", style="dim", highlight=False)

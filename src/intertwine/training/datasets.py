@@ -15,11 +15,16 @@ def find_data(name: str | Path) -> Path:
     beside the checkout; ``tests/data/<name>`` in the checkout.
 
     Raises:
-        DataError: naming every place that was looked at.
+        DataError: naming every place that was looked at; or if INTERTWINE_DATA does not name a folder, because
+            data from elsewhere would then be taken for what the user meant.
     """
     checkout = Path(__file__).resolve().parents[3]
     places = [Path(name).expanduser()]
     if folder := os.environ.get("INTERTWINE_DATA"):
+        if not Path(folder).expanduser().is_dir():
+            raise DataError(
+                "INTERTWINE_DATA does not name a folder", got=folder, fix="correct it, or unset it to use other places"
+            )
         places.append(Path(folder).expanduser() / name)
     places += [checkout.parent / "shared" / "data" / name, checkout / "tests" / "data" / name]
     for place in places:

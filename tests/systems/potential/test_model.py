@@ -27,7 +27,6 @@ architectures = pytest.mark.parametrize("architecture", ["mace", "nequip"])
 
 
 def build(architecture, dtype=DOUBLE):
-    # loud weights: freshly initialised energies of a few eV, so that relative errors mean something
     rng = torch.Generator().manual_seed(3)
     return Potential(SMALL[architecture], atomic_energies=ENERGIES, shift=0.3, scale=2.0, rng=rng).to(dtype)
 
