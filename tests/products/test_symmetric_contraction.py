@@ -150,7 +150,7 @@ def test_a_twin_with_one_wrong_coefficient_is_caught(rng):
     from intertwine.symmetry import equivariance_error
 
     module = TestContract().build()
-    table = module._exact_tables["couplings_2"]
+    table = module._exact_tables["couplings"]
     table[tuple(table.nonzero()[-1])] *= 1.001
     report = equivariance_error(module.double(), TestContract().inputs(rng, DOUBLE), rng=rng)
     assert report.worst.relative > 1e-6

@@ -1,21 +1,30 @@
 """Message passing on edges as one function: gather from the source, multiply, add up at the destination.
 
-Networks call this function and never spell its three steps out, so that a fused implementation, which keeps no message
-of any edge in memory, can take its place without a change of callers.
+Networks call this function and never spell its three steps out. A product that does all three at once, keeping no
+message of any edge in memory, has a method ``gather``, and that is used.
 """
+
+from typing import Protocol
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from intertwine.graphs import segment_sum
 from intertwine.products import ChannelwiseTensorProduct
-from intertwine.representations.layout import join_blocks
 
-__all__ = ["message_passing"]
+__all__ = ["EdgeProduct", "message_passing"]
+
+
+class EdgeProduct(Protocol):
+    """What an edge does to the features of its source: any equivariant product with weights a sample."""
+
+    def __call__(self, x: Tensor, y: Tensor, weight: Tensor, /) -> Tensor:
+        """Return one row an edge."""
+        ...
 
 
 def message_passing(
-    product: ChannelwiseTensorProduct,
+    product: EdgeProduct,
     features: Float[Tensor, "nodes dim_in"],
     harmonics: Float[Tensor, "edges dim_sh"],
     weights: Float[Tensor, "edges numel"],
@@ -26,11 +35,12 @@ def message_passing(
     Args:
         product: what an edge does to the features of its source.
         features: one row a node.
-        harmonics: spherical harmonics of each edge.
+        harmonics: spherical harmonics of each edge (or what else the product takes second).
         weights: weights of the product, one row an edge.
         edge_index: row 0 the source, row 1 the destination of each edge.
     """
+    if isinstance(product, ChannelwiseTensorProduct):
+        return product.gather(features, harmonics, weights, edge_index)
     source, destination = edge_index
-    messages = product.blocks(features.index_select(0, source), harmonics, weights)
-    sums = [segment_sum(block, destination, features.shape[0]) for block in messages]
-    return join_blocks(sums, product.layout)
+    messages = product(features.index_select(0, source), harmonics, weights)
+    return segment_sum(messages, destination, features.shape[0])

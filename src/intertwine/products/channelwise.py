@@ -1,27 +1,28 @@
 """Channel-wise tensor product with per-edge weights: the product of equivariant message passing.
 
 Every channel u of x meets the one set of harmonics y:  z_{p u} = factor * weight_{p u} C_p(x_u, y)  for each path p.
-Per input entry, the couplings of all its paths with y are gathered into one small matrix an edge, which then
-multiplies all channels at once; the per-channel weights come last. This is the reference path.
+The work is done by `intertwine.kernels.channelwise`: a fused kernel, or its reference.
 """
 
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
+from intertwine.kernels import ChannelwisePath, channelwise, pack_paths
 from intertwine.products.paths import Path, Problem
-from intertwine.representations import Irreps, wigner_3j
+from intertwine.representations import Irreps, convert_layout, wigner_3j
 from intertwine.representations.actions import IrrepsTensor
-from intertwine.representations.layout import check_layout, join_blocks, split_blocks
-from intertwine.representations.tables import TableModule
+from intertwine.representations.layout import check_layout
 from intertwine.symmetry import Symmetry
 
 __all__ = ["ChannelwiseTensorProduct"]
 
 
-class ChannelwiseTensorProduct(TableModule):
+class ChannelwiseTensorProduct(nn.Module):
     """Mode ``uvu`` with one weight a path and channel, given for every sample.
 
     The output has one entry a path, ordered by input entry, then harmonic, then output irrep; `irreps_out` says which.
@@ -41,6 +42,8 @@ class ChannelwiseTensorProduct(TableModule):
         >>> product.irreps_out, product.weight_numel
         (Irreps('4x0e + 4x1o'), 8)
     """
+
+    terms: Tensor
 
     def __init__(
         self,
@@ -77,24 +80,25 @@ class ChannelwiseTensorProduct(TableModule):
         self.irreps_out = Irreps(out)
         self.problem = Problem(self.irreps_in, self.irreps_sh, self.irreps_out, tuple(paths))
         self.weight_numel = self.problem.weight_numel
-        # an input entry without paths has no table
-        self._dims = [[self.irreps_out[p.out].ir.dim for p in paths if p.in1 == i] for i in range(len(self.irreps_in))]
-        for i, dims in enumerate(self._dims):
-            if dims:
-                self.add_table(f"couplings_{i}", self._table(i))
+        self._paths, terms = pack_paths(self._places())
+        self.register_buffer("terms", terms, persistent=False)
 
-    def _table(self, entry: int) -> Tensor:
-        """All couplings of one input entry: (harmonic component, path component, input component)."""
-        columns = []
-        offsets = self.irreps_sh.slices()
-        dim = self.irreps_in[entry].ir.dim
-        for path in (p for p in self.problem.paths if p.in1 == entry):
+    def _places(self) -> list[ChannelwisePath]:
+        slices = (self.irreps_in.slices(), self.irreps_sh.slices(), self.irreps_out.slices())
+        places, weight = [], 0
+        for path in self.problem.paths:
             a, b, c = self.problem.entries(path)
-            block = torch.zeros(self.irreps_sh.dim, c.ir.dim, dim, dtype=torch.float64)
             coupling = wigner_3j(a.ir.l, b.ir.l, c.ir.l, dtype=torch.float64) * self.problem.factor(path)
-            block[offsets[path.in2]] = coupling.permute(1, 2, 0)
-            columns.append(block)
-        return torch.cat(columns, dim=1).flatten(1)
+            starts = (slices[0][path.in1].start, slices[1][path.in2].start, slices[2][path.out].start)
+            places.append(ChannelwisePath(*starts, weight, a.mul, coupling))
+            weight += a.mul
+        return places
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "ChannelwiseTensorProduct":
+        exact = self.terms
+        super()._apply(fn, recurse)
+        self.terms = exact.to(self.terms.device)  # couplings stay float64; kernels round them once
+        return self
 
     @property
     def symmetry(self) -> Symmetry:
@@ -119,35 +123,42 @@ class ChannelwiseTensorProduct(TableModule):
         Raises:
             ShapeError: if features, harmonics or weights do not fit.
         """
-        return join_blocks(self.blocks(x, y, weight), self.layout)
+        return self._run(x, y, weight, None, len(x))
 
-    def blocks(
+    def gather(
         self,
-        x: Float[Tensor, "batch dim_in"],
-        y: Float[Tensor, "batch dim_sh"],
-        weight: Float[Tensor, "batch numel"],
-    ) -> list[Float[Tensor, "batch _ _"]]:
-        """Return the product of each path as a block (component, channel); arguments and errors as in `forward`.
+        features: Float[Tensor, "nodes dim_in"],
+        y: Float[Tensor, "edges dim_sh"],
+        weight: Float[Tensor, "edges numel"],
+        edge_index: Int[Tensor, "2 edges"],
+    ) -> Float[Tensor, "nodes dim_out"]:
+        """Return, for each node, the sum over the edges that end there of the product with the source's features.
 
-        A sum over edges takes the blocks one by one: joining them first would move every message once more, and the
-        second derivative of joining fills a whole array of zeros for every path.
+        No message of an edge is kept, neither forward nor backward, where a fused kernel runs.
+
+        Args:
+            features: one row a node.
+            y: harmonics of each edge.
+            weight: weights of each edge.
+            edge_index: row 0 the source, row 1 the destination of each edge.
+
+        Raises:
+            ShapeError: if features, harmonics, weights or edges do not fit.
         """
-        if weight.shape != (*x.shape[:-1], self.weight_numel) or y.shape != (*x.shape[:-1], self.irreps_sh.dim):
+        return self._run(features, y, weight, edge_index, edge_index.shape[1])
+
+    def _run(self, x: Tensor, y: Tensor, weight: Tensor, edge_index: Tensor | None, edges: int) -> Tensor:
+        if (
+            x.shape[1:] != (self.irreps_in.dim,)
+            or y.shape != (edges, self.irreps_sh.dim)
+            or weight.shape != (edges, self.weight_numel)
+        ):
             raise ShapeError(
-                "a channel-wise product needs one row of harmonics and of weights a sample",
-                got={"x": tuple(x.shape), "y": tuple(y.shape), "weight": tuple(weight.shape)},
+                "a channel-wise product needs features that fit, and one row of harmonics and of weights a sample",
+                got={"x": tuple(x.shape), "y": tuple(y.shape), "weight": tuple(weight.shape), "edges": edges},
                 expected=f"(batch, {self.irreps_in.dim}), (batch, {self.irreps_sh.dim}), (batch, {self.weight_numel})",
             )
-        counts = [len(dims) * entry.mul for dims, entry in zip(self._dims, self.irreps_in, strict=True)]
-        outputs: list[Tensor] = []
-        for i, (block, part) in enumerate(
-            zip(split_blocks(x, self.irreps_in, self.layout), weight.split(counts, dim=-1), strict=True)
-        ):
-            dims, channels = self._dims[i], self.irreps_in[i].mul
-            if not dims:
-                continue
-            matrix = (y @ getattr(self, f"couplings_{i}")).unflatten(-1, (sum(dims), -1))
-            products = matrix @ block if block.shape[-2] > 1 else matrix * block
-            weights = part.unflatten(-1, (len(dims), channels)).split(1, dim=-2)
-            outputs += [z * w for z, w in zip(products.split(dims, dim=-2), weights, strict=True)]
-        return outputs
+        source, destination = (None, None) if edge_index is None else edge_index
+        x = convert_layout(x, self.irreps_in, self.layout, "ir_mul")
+        z = channelwise(x, y, weight, source, destination, self._paths, self.terms, x.shape[0], self.irreps_out.dim)
+        return convert_layout(z, self.irreps_out, "ir_mul", self.layout)

@@ -1,9 +1,9 @@
 """Symmetric contraction: learned polynomials of each channel's features, the many-body product of MACE.
 
 B_{L} = sum over nu <= correlation and couplings eta of  w^{(nu)}_{z, eta, c}  U^{L, eta}(A_c, ..., A_c),
-with z the species of the atom and c the channel. The couplings are those of `symmetric_basis`. Monomials of the
-features are formed once and meet all couplings in one matrix product an atom. This is the reference path.
-(Batatia, Kovacs, Simm, Ortner, Csanyi, NeurIPS 2022, eqs. 10-11.)
+with z the species of the atom and c the channel. The couplings are those of `symmetric_basis`. They first meet the
+weights, which gives each species and channel its own coefficients; what is left for an atom is a polynomial, which
+`intertwine.kernels.symmetric_polynomials` evaluates. (Batatia, Kovacs, Simm, Ortner, Csanyi, NeurIPS 2022, eqs. 10-11.)
 """
 
 from itertools import combinations_with_replacement
@@ -15,10 +15,11 @@ from torch import Tensor, nn
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
+from intertwine.kernels import symmetric_polynomials
 from intertwine.products.symmetric_basis import symmetric_basis
-from intertwine.representations import Irreps
+from intertwine.representations import Irreps, convert_layout
 from intertwine.representations.actions import IrrepsTensor
-from intertwine.representations.layout import check_layout, join_blocks, split_blocks
+from intertwine.representations.layout import check_layout
 from intertwine.representations.tables import TableModule
 from intertwine.symmetry import Symmetry
 
@@ -40,7 +41,11 @@ class SymmetricContraction(TableModule):
         RepresentationError: if multiplicities differ, or an output cannot be written.
     """
 
-    last_1: Tensor
+    couplings: Tensor
+    heads: Tensor
+    lasts: Tensor
+    monomials: Tensor
+    components: Tensor
 
     def __init__(
         self,
@@ -83,23 +88,45 @@ class SymmetricContraction(TableModule):
             self.register_parameter(f"weight_{degree}", nn.Parameter(weight * share[:, None]))
 
     def _add_tables(self, couplings: list[np.ndarray], dim: int) -> None:
-        """Keep the monomials that some coupling uses, each written as one of a degree less times a component."""
+        """Keep the monomials that some coupling uses, and the couplings as one matrix (term, path).
+
+        A term is a pair of a monomial and an output component that some path couples; terms are sorted by component.
+        """
+        levels: list[list[tuple[int, ...]]] = []
         needed: set[tuple[int, ...]] = set()
         for degree in range(self.correlation, 0, -1):
-            rows = couplings[degree - 1]
             monomials = list(combinations_with_replacement(range(dim), degree))
-            used = np.abs(rows).max(axis=0, initial=0.0) > 0
-            kept = [i for i, monomial in enumerate(monomials) if used[i] or monomial in needed]
-            self.add_table(f"couplings_{degree}", torch.from_numpy(np.ascontiguousarray(rows[:, kept])))
-            tails = torch.tensor([monomials[i][-1] for i in kept])
-            self.register_buffer(f"last_{degree}", tails, persistent=False)
-            if degree < self.correlation:
-                place = {monomials[i]: row for row, i in enumerate(kept)}
-                heads = torch.tensor([place[head] for head in self._heads_above])
-                self.register_buffer(f"head_{degree + 1}", heads, persistent=False)
-            self._heads_above = [monomials[i][:-1] for i in kept]
-            needed = set(self._heads_above)
-        del self._heads_above
+            used = np.abs(couplings[degree - 1]).max(axis=0, initial=0.0) > 0
+            kept = [m for i, m in enumerate(monomials) if used[i] or m in needed]
+            needed = {m[:-1] for m in kept}
+            levels.insert(0, kept)
+        place = {m: i for i, m in enumerate(m for level in levels for m in level)}
+        terms: dict[tuple[int, int], dict[int, float]] = {}
+        path = 0
+        for degree, rows in enumerate(couplings, start=1):
+            columns = [place.get(m) for m in combinations_with_replacement(range(dim), degree)]
+            row, component = 0, 0
+            for count, ir in zip(self._paths[degree - 1], self.irreps_out.irreps, strict=True):
+                block = rows[row : row + count * ir.dim].reshape(count, ir.dim, -1)
+                for p, m, column in np.argwhere(block):
+                    key = (component + int(m), columns[column])
+                    terms.setdefault(key, {})[path + int(p)] = float(block[p, m, column])
+                row, component, path = row + count * ir.dim, component + ir.dim, path + count
+        ordered = sorted(terms)
+        matrix = torch.zeros(len(ordered), path, dtype=torch.float64)
+        for index, key in enumerate(ordered):
+            for column, value in terms[key].items():
+                matrix[index, column] = value
+        self.add_table("couplings", matrix)
+        self._counts = [len(level) for level in levels]
+        indices = {
+            "heads": [place.get(m[:-1], -1) for m in place],
+            "lasts": [m[-1] for m in place],
+            "monomials": [monomial for _, monomial in ordered],
+            "components": [component for component, _ in ordered],
+        }
+        for name, values in indices.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.int64), persistent=False)
 
     @property
     def num_paths(self) -> dict[str, list[int]]:
@@ -127,23 +154,18 @@ class SymmetricContraction(TableModule):
                 got={"x": tuple(x.shape), "types": tuple(types.shape)},
                 expected="(atoms, dim) and (atoms,)",
             )
-        components = torch.cat(split_blocks(x, self.irreps_in, self.layout), dim=-2)
-        monomials = components.index_select(-2, self.last_1)
-        outputs = self._contract(1, monomials, types)
-        for degree in range(2, self.correlation + 1):
-            heads = monomials.index_select(-2, getattr(self, f"head_{degree}"))
-            monomials = heads * components.index_select(-2, getattr(self, f"last_{degree}"))
-            terms = self._contract(degree, monomials, types)
-            outputs = [a + b for a, b in zip(outputs, terms, strict=True)]
-        return join_blocks(outputs, self.layout)
-
-    def _contract(self, degree: int, monomials: Tensor, types: Tensor) -> list[Tensor]:
-        """The terms of one degree: couplings on the left, weights of the species on each coupling."""
-        counts, irreps = self._paths[degree - 1], self.irreps_out.irreps
-        rows = getattr(self, f"couplings_{degree}") @ monomials
-        weight = getattr(self, f"weight_{degree}").index_select(0, types)
-        parts = rows.split([n * ir.dim for n, ir in zip(counts, irreps, strict=True)], dim=-2)
-        terms = []
-        for part, w, n, ir in zip(parts, weight.split(counts, dim=-2), counts, irreps, strict=True):
-            terms.append((part.unflatten(-2, (n, ir.dim)) * w.unsqueeze(-2)).sum(-3))
-        return terms
+        x = convert_layout(x, self.irreps_in, self.layout, "ir_mul").unflatten(-1, (-1, self.channels))
+        weights = [getattr(self, f"weight_{degree}") for degree in range(1, self.correlation + 1)]
+        coefficients = self.couplings @ torch.cat(weights, dim=-2)
+        z = symmetric_polynomials(
+            x,
+            coefficients,
+            types,
+            self.heads,
+            self.lasts,
+            self.monomials,
+            self.components,
+            self._counts,
+            self.irreps_out.dim // self.channels,
+        )
+        return convert_layout(z.flatten(-2), self.irreps_out, "ir_mul", self.layout)

@@ -1,0 +1,14 @@
+"""Accelerated implementations of the operations, each held against a plain PyTorch reference."""
+
+from intertwine.kernels.channelwise import ChannelwisePath, channelwise, pack_paths
+from intertwine.kernels.switch import kernels_wanted, use_reference
+from intertwine.kernels.symmetric import symmetric_polynomials
+
+__all__ = [
+    "ChannelwisePath",
+    "channelwise",
+    "kernels_wanted",
+    "pack_paths",
+    "symmetric_polynomials",
+    "use_reference",
+]

@@ -1,0 +1,343 @@
+// Channel-wise tensor product with per-edge weights, summed over the edges of a node.
+//
+//   z[d, k u] = sum over edges e into d, paths p, and i, j of  C_p[i, j, k] x[s(e), i u] y[e, j] w[e, p u]
+//
+// Each edge first contracts its harmonics with the couplings into one small matrix a path, M[i, k]; then lanes run over
+// channels. No message of an edge is ever stored. `gradient` gives the derivatives of sum(g z); `tangent` the
+// derivative of all of them along (tx, ty, tw), which is what the backward of `gradient` needs.
+
+#include <algorithm>
+
+#include "common.hpp"
+
+namespace intertwine {
+
+struct Path {
+  int64_t x, dim1, y, dim2, z, dim3, w, channels, first, last;  // offsets in rows; range of coefficients
+};
+
+struct Coefficient {
+  double i, j, k, value;
+};
+
+template <typename T>
+struct Problem {
+  const Path* paths;
+  int64_t count;
+  const Coefficient* coefficients;
+  int64_t edges, nodes_in, nodes_out, dim_x, dim_y, dim_z, dim_w;
+  const int64_t *source, *destination;
+  std::vector<int64_t> place;  // of the matrix of each path in a row of matrices
+  int64_t matrices = 0, largest = 0;
+  struct Term {
+    int32_t ik, j;
+    T value;
+  };
+  std::vector<Term> terms;
+
+  void prepare() {
+    for (int64_t p = 0; p < count; ++p) {
+      place.push_back(matrices);
+      matrices += paths[p].dim1 * paths[p].dim3;
+      largest = std::max({largest, paths[p].dim1 * paths[p].dim3, paths[p].dim1 * paths[p].channels});
+      for (int64_t n = paths[p].first; n < paths[p].last; ++n) {
+        const Coefficient& c = coefficients[n];
+        terms.push_back({int32_t(c.i * paths[p].dim3 + c.k), int32_t(paths[p].y + c.j), T(c.value)});
+      }
+    }
+  }
+  bool sound() const { return inside(source, edges, nodes_in) && inside(destination, edges, nodes_out); }
+  // Whether every number of a row of z is written by exactly one path.
+  bool covered() const {
+    std::vector<char> written(dim_z, 0);
+    int64_t total = 0;
+    for (int64_t p = 0; p < count; ++p)
+      for (int64_t n = 0; n < paths[p].dim3 * paths[p].channels; ++n, ++total)
+        if (written[paths[p].z + n]++) return false;
+    return total == dim_z;
+  }
+  // Whether z is larger than what caches keep, and every block of it aligned.
+  bool streams(const T* z) const {
+    if (std::size_t(edges) * dim_z * sizeof(T) < (std::size_t(8) << 20) || !aligned(z) || dim_z % width<T>) return false;
+    for (int64_t p = 0; p < count; ++p)
+      if (paths[p].z % width<T> || paths[p].channels % width<T>) return false;
+    return true;
+  }
+  void fill(const T* y, T* m) const {
+    std::fill(m, m + matrices, T(0));
+    for (int64_t p = 0; p < count; ++p)
+      for (int64_t n = paths[p].first; n < paths[p].last; ++n) m[place[p] + terms[n].ik] += terms[n].value * y[terms[n].j];
+  }
+};
+
+// A dimension known when compiling (N > 0) or only when running (N = 0).
+template <int N>
+inline int size(int64_t runtime) {
+  return N ? N : int(runtime);
+}
+constexpr int largest_dim = 32;
+template <int N>
+constexpr int room = N ? N : largest_dim;
+
+// z += M^T (w x); with a tangent z += M^T (w tx + tw x) + tM^T (w x)
+// How a block of z is written: added to what is there, or for the first and only time, past the caches or not.
+enum class Write { add, once, past };
+
+template <typename T, int N1, int N3, bool TANGENT, bool FULL, Write WRITE>
+inline void value_block(const Path& p, const T* x, const T* w, const T* m, const T* tx, const T* tw, const T* tm, T* z,
+                        int64_t u, int lanes) {
+  const int d1 = size<N1>(p.dim1), d3 = size<N3>(p.dim3);
+  const int64_t c = p.channels;
+  vec<T> a[room<N1>], b[room<N1>];
+  const vec<T> weight = load<FULL>(w + u, lanes), tweight = TANGENT && tw ? load<FULL>(tw + u, lanes) : zeros<T>();
+  for (int i = 0; i < d1; ++i) {
+    const vec<T> value = load<FULL>(x + i * c + u, lanes);
+    a[i] = weight * value;
+    if constexpr (TANGENT) b[i] = tweight * value + (tx ? weight * load<FULL>(tx + i * c + u, lanes) : zeros<T>());
+  }
+  for (int k = 0; k < d3; ++k) {
+    vec<T> total = WRITE == Write::add ? load<FULL>(z + k * c + u, lanes) : zeros<T>();
+    for (int i = 0; i < d1; ++i) {
+      if constexpr (TANGENT)
+        total += m[i * d3 + k] * b[i] + tm[i * d3 + k] * a[i];
+      else
+        total += m[i * d3 + k] * a[i];
+    }
+    if constexpr (FULL && WRITE == Write::past)
+      stream<T>(z + k * c + u, total);
+    else
+      store<FULL>(z + k * c + u, total, lanes);
+  }
+}
+
+template <typename T, int N1, int N3, bool TANGENT, Write WRITE>
+void value_blocks(const Path& p, const T* x, const T* w, const T* m, const T* tx, const T* tw, const T* tm, T* z) {
+  int64_t u = 0;
+  for (; u + width<T> <= p.channels; u += width<T>)
+    value_block<T, N1, N3, TANGENT, true, WRITE>(p, x, w, m, tx, tw, tm, z, u, width<T>);
+  if (u < p.channels) value_block<T, N1, N3, TANGENT, false, WRITE>(p, x, w, m, tx, tw, tm, z, u, int(p.channels - u));
+}
+
+template <typename T, int N1, int N3, bool TANGENT>
+void value_path(const Path& p, const T* x, const T* w, const T* m, const T* tx, const T* tw, const T* tm, T* z,
+                Write write) {
+  if (write == Write::past) return value_blocks<T, N1, N3, TANGENT, Write::past>(p, x, w, m, tx, tw, tm, z);
+  if (write == Write::once) return value_blocks<T, N1, N3, TANGENT, Write::once>(p, x, w, m, tx, tw, tm, z);
+  value_blocks<T, N1, N3, TANGENT, Write::add>(p, x, w, m, tx, tw, tm, z);
+}
+
+// s = M g;  dx += w s;  dw = sum_i x s;  a = w x is kept for the derivative by y. The tangent of each with TANGENT.
+template <typename T, int N1, int N3, bool TANGENT, bool FULL>
+inline void gradient_block(const Path& p, const T* x, const T* w, const T* m, const T* g, const T* tx, const T* tw,
+                           const T* tm, T* dx, T* dw, T* kept, int64_t u, int lanes) {
+  const int d1 = size<N1>(p.dim1), d3 = size<N3>(p.dim3);
+  const int64_t c = p.channels;
+  vec<T> s[room<N1>], ts[room<N1>];
+  for (int i = 0; i < d1; ++i) s[i] = ts[i] = zeros<T>();
+  for (int k = 0; k < d3; ++k) {
+    const vec<T> grad = load<FULL>(g + k * c + u, lanes);
+    for (int i = 0; i < d1; ++i) {
+      s[i] += m[i * d3 + k] * grad;
+      if constexpr (TANGENT) ts[i] += tm[i * d3 + k] * grad;
+    }
+  }
+  const vec<T> weight = load<FULL>(w + u, lanes), tweight = TANGENT && tw ? load<FULL>(tw + u, lanes) : zeros<T>();
+  vec<T> total = zeros<T>();
+  for (int i = 0; i < d1; ++i) {
+    const vec<T> value = load<FULL>(x + i * c + u, lanes);
+    vec<T> step, product;
+    if constexpr (TANGENT) {
+      const vec<T> tvalue = tx ? load<FULL>(tx + i * c + u, lanes) : zeros<T>();
+      step = weight * ts[i] + tweight * s[i];
+      total += value * ts[i] + tvalue * s[i];
+      product = weight * tvalue + tweight * value;
+    } else {
+      step = weight * s[i];
+      total += value * s[i];
+      product = weight * value;
+    }
+    if (dx) store<FULL>(dx + i * c + u, load<FULL>(dx + i * c + u, lanes) + step, lanes);
+    if (kept) store<FULL>(kept + i * c + u, product, lanes);
+  }
+  if (dw) store<FULL>(dw + u, total, lanes);
+}
+
+// outer[i k] = sum over channels of a_i g_k, one number a lane
+template <typename T, int N1, int N3>
+void outer_path(const Path& p, const T* a, const T* g, vec<T>* outer) {
+  const int d1 = size<N1>(p.dim1), d3 = size<N3>(p.dim3);
+  const int64_t c = p.channels;
+  for (int k = 0; k < d3; ++k) {
+    vec<T> total[room<N1>];
+    for (int i = 0; i < d1; ++i) total[i] = zeros<T>();
+    int64_t u = 0;
+    for (; u + width<T> <= c; u += width<T>) {
+      const vec<T> grad = load<true>(g + k * c + u, width<T>);
+      for (int i = 0; i < d1; ++i) total[i] += load<true>(a + i * c + u, width<T>) * grad;
+    }
+    if (u < c) {
+      const vec<T> grad = load<false>(g + k * c + u, int(c - u));
+      for (int i = 0; i < d1; ++i) total[i] += load<false>(a + i * c + u, int(c - u)) * grad;
+    }
+    for (int i = 0; i < d1; ++i) outer[i * d3 + k] = total[i];
+  }
+}
+
+template <typename T, int N1, int N3, bool TANGENT>
+void gradient_path(const Path& p, const T* x, const T* w, const T* m, const T* g, const T* tx, const T* tw, const T* tm,
+                   T* dx, T* dw, T* kept, vec<T>* outer) {
+  int64_t u = 0;
+  for (; u + width<T> <= p.channels; u += width<T>)
+    gradient_block<T, N1, N3, TANGENT, true>(p, x, w, m, g, tx, tw, tm, dx, dw, kept, u, width<T>);
+  if (u < p.channels)
+    gradient_block<T, N1, N3, TANGENT, false>(p, x, w, m, g, tx, tw, tm, dx, dw, kept, u, int(p.channels - u));
+  if (kept) outer_path<T, N1, N3>(p, kept, g, outer);
+}
+
+// Calls NAME<T, dim1, dim3, TANGENT> for degrees up to 3, and the general version beyond.
+#define ROW(NAME, D1, ...)                                   \
+  switch (p.dim3) {                                          \
+    case 1: return NAME<T, D1, 1, TANGENT>(__VA_ARGS__);     \
+    case 3: return NAME<T, D1, 3, TANGENT>(__VA_ARGS__);     \
+    case 5: return NAME<T, D1, 5, TANGENT>(__VA_ARGS__);     \
+    case 7: return NAME<T, D1, 7, TANGENT>(__VA_ARGS__);     \
+    default: return NAME<T, 0, 0, TANGENT>(__VA_ARGS__);     \
+  }
+#define DISPATCH(NAME, ...)                                  \
+  switch (p.dim1) {                                          \
+    case 1: ROW(NAME, 1, __VA_ARGS__)                        \
+    case 3: ROW(NAME, 3, __VA_ARGS__)                        \
+    case 5: ROW(NAME, 5, __VA_ARGS__)                        \
+    case 7: ROW(NAME, 7, __VA_ARGS__)                        \
+    default: return NAME<T, 0, 0, TANGENT>(__VA_ARGS__);     \
+  }
+
+template <typename T, bool TANGENT>
+void value_any(const Path& p, const T* x, const T* w, const T* m, const T* tx, const T* tw, const T* tm, T* z,
+               Write write) {
+  DISPATCH(value_path, p, x, w, m, tx, tw, tm, z, write)
+}
+
+template <typename T, bool TANGENT>
+void gradient_any(const Path& p, const T* x, const T* w, const T* m, const T* g, const T* tx, const T* tw, const T* tm,
+                  T* dx, T* dw, T* kept, vec<T>* outer) {
+  DISPATCH(gradient_path, p, x, w, m, g, tx, tw, tm, dx, dw, kept, outer)
+}
+
+inline int64_t chunk(int64_t groups, int threads) { return std::max<int64_t>(1, groups / (16 * threads)); }
+
+template <typename T>
+const T* shifted(const T* row, int64_t by) {
+  return row ? row + by : nullptr;
+}
+
+template <typename T, bool TANGENT>
+void value(const Problem<T>& q, const T* x, const T* y, const T* w, const T* tx, const T* ty, const T* tw, T* z,
+           int threads) {
+  const Groups groups(q.destination, q.edges, q.nodes_out);
+  expect_writes(z, sizeof(T) * groups.count * q.dim_z);
+  const Write write = q.destination || !q.covered() ? Write::add : q.streams(z) ? Write::past : Write::once;
+#pragma omp parallel num_threads(threads)
+  {
+    std::vector<T> matrices(2 * q.matrices);
+    T *m = matrices.data(), *tm = m + q.matrices;
+#pragma omp for schedule(dynamic, chunk(groups.count, threads))
+    for (int64_t group = 0; group < groups.count; ++group) {
+      T* out = z + group * q.dim_z;
+      if (write == Write::add) std::fill(out, out + q.dim_z, T(0));
+      for (int64_t place = groups.first(group); place < groups.last(group); ++place) {
+        const int64_t e = groups.edge(place), from = (q.source ? q.source[e] : e) * q.dim_x;
+        q.fill(y + e * q.dim_y, m);
+        if (TANGENT && ty) q.fill(ty + e * q.dim_y, tm);
+        for (int64_t n = 0; n < q.count; ++n) {
+          const Path& p = q.paths[n];
+          value_any<T, TANGENT>(p, x + from + p.x, w + e * q.dim_w + p.w, m + q.place[n], shifted(tx, from + p.x),
+                                shifted(tw, e * q.dim_w + p.w), tm + q.place[n], out + p.z, write);
+        }
+      }
+    }
+  }
+}
+
+template <typename T, bool TANGENT>
+void gradient(const Problem<T>& q, const T* x, const T* y, const T* w, const T* g, const T* tx, const T* ty,
+              const T* tw, T* dx, T* dy, T* dw, int threads) {
+  const Groups groups(q.source, q.edges, q.nodes_in);
+  if (dx) expect_writes(dx, sizeof(T) * groups.count * q.dim_x);
+  if (dw) expect_writes(dw, sizeof(T) * q.edges * q.dim_w);
+#pragma omp parallel num_threads(threads)
+  {
+    std::vector<T> matrices(2 * q.matrices), kept(q.largest);
+    std::vector<vec<T>> outer(2 * q.largest), steps(q.dim_y);
+    T *m = matrices.data(), *tm = m + q.matrices;
+#pragma omp for schedule(dynamic, chunk(groups.count, threads))
+    for (int64_t group = 0; group < groups.count; ++group) {
+      const int64_t row = group * q.dim_x;
+      if (dx) std::fill(dx + row, dx + row + q.dim_x, T(0));
+      for (int64_t place = groups.first(group); place < groups.last(group); ++place) {
+        const int64_t e = groups.edge(place), to = (q.destination ? q.destination[e] : e) * q.dim_z;
+        q.fill(y + e * q.dim_y, m);
+        if (TANGENT && ty) q.fill(ty + e * q.dim_y, tm);
+        std::fill(steps.begin(), steps.end(), zeros<T>());
+        for (int64_t n = 0; n < q.count; ++n) {
+          const Path& p = q.paths[n];
+          const int64_t weight = e * q.dim_w + p.w;
+          gradient_any<T, TANGENT>(p, x + row + p.x, w + weight, m + q.place[n], g + to + p.z, shifted(tx, row + p.x),
+                                   shifted(tw, weight), tm + q.place[n], dx ? dx + row + p.x : nullptr,
+                                   dw ? dw + weight : nullptr, dy ? kept.data() : nullptr, outer.data());
+          if (dy)
+            for (int64_t t = p.first; t < p.last; ++t)
+              steps[q.terms[t].j] += q.terms[t].value * outer[q.terms[t].ik];
+        }
+        if (dy)
+          for (int64_t j = 0; j < q.dim_y; ++j) dy[e * q.dim_y + j] = sum<T>(steps[j]);
+      }
+    }
+  }
+}
+
+template <typename T>
+Problem<T> problem(const int64_t* paths, int64_t count, const double* coefficients, const int64_t* sizes,
+                   const int64_t* source, const int64_t* destination) {
+  Problem<T> q;
+  q.paths = reinterpret_cast<const Path*>(paths), q.count = count;
+  q.coefficients = reinterpret_cast<const Coefficient*>(coefficients);
+  q.edges = sizes[0], q.nodes_in = sizes[1], q.nodes_out = sizes[2];
+  q.dim_x = sizes[3], q.dim_y = sizes[4], q.dim_z = sizes[5], q.dim_w = sizes[6];
+  q.source = source, q.destination = destination;
+  q.prepare();
+  return q;
+}
+
+}  // namespace intertwine
+
+// sizes: edges, nodes_in, nodes_out, dim_x, dim_y, dim_z, dim_w. Null pointers: what is not given or not wanted.
+// Returns 0, or 1 if an index names no row.
+#define PROBLEM                                                                                                  \
+  const int64_t *paths, int64_t count, const double *coefficients, const int64_t *sizes, const int64_t *source, \
+      const int64_t *destination
+#define DEFINE(T, SUFFIX)                                                                                       \
+  EXPORT int value_##SUFFIX(PROBLEM, const T* x, const T* y, const T* w, T* z, int threads) {                   \
+    const auto q = intertwine::problem<T>(paths, count, coefficients, sizes, source, destination);              \
+    if (!q.sound()) return 1;                                                                                   \
+    intertwine::value<T, false>(q, x, y, w, nullptr, nullptr, nullptr, z, threads);                             \
+    return 0;                                                                                                   \
+  }                                                                                                             \
+  EXPORT int gradient_##SUFFIX(PROBLEM, const T* x, const T* y, const T* w, const T* g, T* dx, T* dy, T* dw,    \
+                               int threads) {                                                                   \
+    const auto q = intertwine::problem<T>(paths, count, coefficients, sizes, source, destination);              \
+    if (!q.sound()) return 1;                                                                                   \
+    intertwine::gradient<T, false>(q, x, y, w, g, nullptr, nullptr, nullptr, dx, dy, dw, threads);              \
+    return 0;                                                                                                   \
+  }                                                                                                             \
+  EXPORT int tangent_##SUFFIX(PROBLEM, const T* x, const T* y, const T* w, const T* g, const T* tx, const T* ty, \
+                              const T* tw, T* dx, T* dy, T* dw, T* dz, int threads) {                           \
+    const auto q = intertwine::problem<T>(paths, count, coefficients, sizes, source, destination);              \
+    if (!q.sound()) return 1;                                                                                   \
+    if (dx || dy || dw) intertwine::gradient<T, true>(q, x, y, w, g, tx, ty, tw, dx, dy, dw, threads);          \
+    if (dz) intertwine::value<T, true>(q, x, y, w, tx, ty, tw, dz, threads);                                    \
+    return 0;                                                                                                   \
+  }
+
+DEFINE(float, f32)
+DEFINE(double, f64)
