@@ -145,8 +145,7 @@ class Family:
                     g = seeds.clone().requires_grad_()
                     first = torch.autograd.grad(value, leaves, g, create_graph=True)
                     along = [part.detach().flip(0) for part in first]
-                    firsts, seeds = _paired(first, along)
-            second = torch.autograd.grad(first, [*leaves, g], along, allow_unused=True)
+                    second = torch.autograd.grad(first, [*leaves, g], along, allow_unused=True)
                     results.append([value, *first, *second])
         except BuildError as error:
             return str(error)
@@ -251,9 +250,7 @@ class Family:
             value = self.reference(*inputs[:n], *static)
             first = torch.autograd.grad(value, inputs[:n], inputs[n], create_graph=True, materialize_grads=True)
             firsts, seeds = _paired(first, along)
-            second = torch.autograd.grad(
-                firsts, inputs, seeds, create_graph=True, materialize_grads=True
-            )
+            second = torch.autograd.grad(firsts, inputs, seeds, create_graph=True, materialize_grads=True)
             ends, seeds = _paired(second, cotangents)
             if not ends:
                 return [None] * len(given)

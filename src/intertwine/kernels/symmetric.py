@@ -48,7 +48,7 @@ def _shape(inputs: Sequence[Tensor], static: Sequence[Any]) -> tuple[int, int, i
 
 
 def _example(dtype: torch.dtype, device: str) -> tuple[list[Tensor], list[Any]]:
-    """Six atoms of three species; monomials a, b, aa, ab, abb; channels that fill one vector of lanes and leave a rest."""
+    """Six atoms of three species; monomials a, b, aa, ab, abb; channels fill a vector of lanes and a rest."""
     rng = torch.Generator().manual_seed(0)
     x = torch.randn(6, 2, 19, generator=rng, dtype=dtype)
     v = torch.randn(3, 6, 19, generator=rng, dtype=dtype)
