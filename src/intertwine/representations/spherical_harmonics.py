@@ -2,21 +2,21 @@
 
 They are built degree by degree as homogeneous polynomials of the vector, Y^{l+1} being the top coupling of Y^l with the
 vector itself. No angle is ever formed, so all derivatives of any order are finite everywhere, and rounding grows only
-linearly with the degree. This is the reference path.
+linearly with the degree. The recursion is run by `intertwine.kernels.harmonics`: a fused kernel, or its reference.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from math import pi, sqrt
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from intertwine.errors import RepresentationError, ShapeError
+from intertwine.kernels import harmonics
 from intertwine.representations.coupling import wigner_3j
 from intertwine.representations.irreps import Irrep, Irreps
-from intertwine.representations.tables import TableModule
 
 __all__ = ["SphericalHarmonics", "spherical_harmonics"]
 
@@ -51,16 +51,19 @@ def spherical_harmonics(
     """
     wanted = _degrees(degrees)
     _check(vectors, normalization)
-    tables = [_raise_table(l).to(vectors) for l in range(1, max(wanted, default=0))]  # noqa: E741
-    return _evaluate(vectors, wanted, tables, normalize, normalization)
+    terms, scales = _recursion(max(wanted, default=0), normalization)
+    return _evaluate(vectors, wanted, terms.to(vectors.device), scales.to(vectors.device), normalize)
 
 
-class SphericalHarmonics(TableModule):
+class SphericalHarmonics(nn.Module):
     """Module form of `spherical_harmonics`: its tables are buffers, so that it compiles, exports and moves to a device.
 
     Args:
         degrees, normalize, normalization: as for `spherical_harmonics`.
     """
+
+    terms: Tensor
+    scales: Tensor
 
     def __init__(
         self,
@@ -72,36 +75,47 @@ class SphericalHarmonics(TableModule):
         self.degrees = _degrees(degrees)
         self.normalize, self.normalization = normalize, normalization
         self.irreps_out = Irreps([(1, Irrep(l, (-1) ** l)) for l in self.degrees])  # noqa: E741
-        self._tables = [f"raise_{l}" for l in range(1, max(self.degrees, default=0))]  # noqa: E741
-        for degree, name in enumerate(self._tables, start=1):
-            self.add_table(name, _raise_table(degree))
+        if normalization not in _NORMALIZATIONS:
+            raise _unknown(normalization)
+        terms, scales = _recursion(max(self.degrees, default=0), normalization)
+        self.register_buffer("terms", terms.clone(), persistent=False)
+        self.register_buffer("scales", scales.clone(), persistent=False)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SphericalHarmonics":
+        exact = self.terms, self.scales
+        super()._apply(fn, recurse)
+        # the recursion stays float64; kernels round it once
+        self.terms, self.scales = (table.to(self.terms.device) for table in exact)
+        return self
 
     def forward(self, vectors: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch dim"]:
         """Return the harmonics of the vectors."""
         _check(vectors, self.normalization)
-        tables = [getattr(self, name) for name in self._tables]
-        return _evaluate(vectors, self.degrees, tables, self.normalize, self.normalization)
+        return _evaluate(vectors, self.degrees, self.terms, self.scales, self.normalize)
 
 
 def _check(vectors: Tensor, normalization: str) -> None:
     if vectors.shape[-1:] != (3,):
         raise ShapeError("spherical harmonics need vectors", got=tuple(vectors.shape), expected="(..., 3)")
     if normalization not in _NORMALIZATIONS:
-        raise RepresentationError(
-            "unknown normalization of spherical harmonics",
-            got=normalization,
-            expected=", ".join(_NORMALIZATIONS),
-        )
+        raise _unknown(normalization)
 
 
-def _evaluate(vectors: Tensor, degrees: list[int], tables: list[Tensor], normalize: bool, normalization: str) -> Tensor:
+def _unknown(normalization: str) -> RepresentationError:
+    return RepresentationError(
+        "unknown normalization of spherical harmonics", got=normalization, expected=", ".join(_NORMALIZATIONS)
+    )
+
+
+def _evaluate(vectors: Tensor, degrees: list[int], terms: Tensor, scales: Tensor, normalize: bool) -> Tensor:
     if not degrees:
         return vectors[..., :0]
     unit = _unit(vectors) if normalize else vectors
-    harmonics = [torch.ones_like(unit[..., :1]), unit]
-    for table in tables:
-        harmonics.append((harmonics[-1].unsqueeze(-1) * unit.unsqueeze(-2)).flatten(-2) @ table)
-    return torch.cat([_scale(degree, normalization) * harmonics[degree] for degree in degrees], dim=-1)
+    found = harmonics(unit.reshape(-1, 3), terms, scales, max(degrees))
+    found = found.reshape(*unit.shape[:-1], scales.shape[0])
+    if degrees == list(range(len(degrees))):
+        return found
+    return torch.cat([found[..., degree**2 : (degree + 1) ** 2] for degree in degrees], dim=-1)
 
 
 def _unit(vectors: Tensor) -> Tensor:
@@ -117,6 +131,21 @@ def _scale(degree: int, normalization: str) -> float:
     if normalization == "norm":
         return 1.0
     return sqrt(2 * degree + 1) / (1.0 if normalization == "component" else sqrt(4 * pi))
+
+
+@cache
+def _recursion(degree: int, normalization: str) -> tuple[Tensor, Tensor]:
+    """The recursion up to a degree as the kernels take it: terms (from, axis, to, value), and a scale a component."""
+    terms = [torch.tensor([[0, axis, 1 + axis, 1] for axis in range(3)], dtype=torch.float64)]
+    for low in range(1, degree):
+        table = _raise_table(low).unflatten(0, (-1, 3))
+        places = table.permute(2, 0, 1).nonzero()  # sorted by the component written
+        to, start, axis = places.T
+        values = table[start, axis, to]
+        terms.append(torch.stack([start + low**2, axis.double(), to + (low + 1) ** 2, values], dim=-1))
+    scales = [_scale(l, normalization) for l in range(degree + 1) for _ in range(2 * l + 1)]  # noqa: E741
+    kept = torch.cat(terms) if degree else torch.zeros(0, 4, dtype=torch.float64)
+    return kept, torch.tensor(scales, dtype=torch.float64)
 
 
 @cache
