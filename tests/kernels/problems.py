@@ -19,7 +19,7 @@ def draw(rng, *shape, dtype=torch.float64):
     return torch.randn(*shape, generator=rng, dtype=torch.float64).to(dtype)
 
 
-def channelwise_problem(rng, dtype, channels, *, edges=11, nodes=5, summed=True):
+def channelwise_problem(rng, dtype, channels, *, edges=11, nodes=5, summed=True, slow=False):
     """Couplings of mixed degrees (also beyond those that are unrolled), on random edges with repeats and gaps."""
     degrees = [(0, 0, 0), (0, 2, 2), (1, 1, 0), (1, 2, 2), (1, 1, 1), (4, 1, 3), (4, 2, 4)]
     starts_x, starts_y, z, w, paths = {0: 0, 1: 1, 4: 4}, {0: 0, 1: 1, 2: 4}, 0, 0, []
@@ -33,7 +33,7 @@ def channelwise_problem(rng, dtype, channels, *, edges=11, nodes=5, summed=True)
     rows = nodes if summed else edges
     inputs = [draw(rng, rows, 13 * channels, dtype=dtype), draw(rng, edges, 9, dtype=dtype)]
     inputs.append(draw(rng, edges, w, dtype=dtype))
-    return inputs, [source, destination, packed, terms, nodes, z]
+    return inputs, [source, destination, packed, terms, nodes, z, slow]
 
 
 def symmetric_problem(rng, dtype, channels, *, atoms=7, kinds=3):

@@ -42,7 +42,8 @@ def load_library(name: str) -> ctypes.CDLL:
     """
     compiler = _compiler()
     sources = {
-        file: files("intertwine.kernels").joinpath("cpu", file).read_bytes() for file in (f"{name}.cpp", "common.hpp")
+        file: files("intertwine.kernels").joinpath("cpu", file).read_bytes()
+        for file in (f"{name}.cpp", "common.hpp", "layout.hpp")
     }
     flags = (*_FLAGS, *(() if sys.platform == "darwin" else ("-fopenmp",)))
     key = hashlib.sha256()

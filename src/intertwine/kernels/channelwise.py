@@ -2,7 +2,7 @@
 
     z[d, k u] = sum over edges e into d, paths p, and i, j of  C_p[i, j, k] x[s(e), i u] y[e, j] w[e, p u]
 
-Features are in the layout ``ir_mul`` (channel fast). Without a source index edge e reads row e of x; without a
+Inside, the channel is fast (layout ``ir_mul``). Without a source index edge e reads row e of x; without a
 destination index it writes row e of z, and the result is the plain product. The kernels never hold the message of an
 edge; the reference holds all of them.
 """
@@ -69,6 +69,7 @@ def _reference(
     terms: Float[Tensor, "terms 4"],
     rows: int,
     dim: int,
+    slow: bool,
 ) -> Float[Tensor, "rows dim"]:
     """Form the message of every edge, path by path, and add them up."""
     if source is not None:
@@ -79,14 +80,16 @@ def _reference(
         table = terms[first:last]
         coupling = y.new_zeros(d1, d2, d3)
         coupling[tuple(table[:, :3].long().T)] = table[:, 3].to(y)
-        weighted = x[:, x0 : x0 + d1 * c].unflatten(-1, (d1, c)) * w[:, None, w0 : w0 + c]
-        block = torch.einsum("eiu,ej,ijk->eku", weighted, y[:, y0 : y0 + d2], coupling)
+        block = x[:, x0 : x0 + d1 * c]
+        block = block.unflatten(-1, (c, d1)).mT if slow else block.unflatten(-1, (d1, c))
+        block = torch.einsum("eiu,ej,ijk->eku", block * w[:, None, w0 : w0 + c], y[:, y0 : y0 + d2], coupling)
+        block = block.mT if slow else block
         outputs = outputs + torch.nn.functional.pad(block.flatten(1), (z0, dim - z0 - d3 * c))
     return outputs if destination is None else outputs.new_zeros(rows, dim).index_add(0, destination, outputs)
 
 
 def _shape(inputs: Sequence[Tensor], static: Sequence[Any]) -> tuple[int, int]:
-    _, destination, *_, rows, dim = static
+    _, destination, *_, rows, dim, _ = static
     return (inputs[1].shape[0] if destination is None else rows, dim)
 
 
@@ -112,18 +115,18 @@ def _example(dtype: torch.dtype, device: str) -> tuple[list[Tensor], list[Any]]:
     source = torch.tensor([0, 2, 1, 1, 0, 2, 2], device=device)
     destination = torch.tensor([2, 0, 0, 1, 1, 1, 2], device=device)
     inputs = [draw(3, 4 * channels), draw(7, 4), draw(7, 3 * channels)]
-    return [a.to(device) for a in inputs], [source, destination, paths, terms.to(device), 3, 8 * channels]
+    return [a.to(device) for a in inputs], [source, destination, paths, terms.to(device), 3, 8 * channels, False]
 
 
 channelwise = Family(
     "channelwise",
     inputs=("x", "y", "w"),
-    static="Tensor? source, Tensor? destination, int[] paths, Tensor terms, SymInt rows, SymInt dim",
+    static="Tensor? source, Tensor? destination, int[] paths, Tensor terms, SymInt rows, SymInt dim, bool slow",
     reference=_reference,
     shape=_shape,
     example=_example,
 )
-"""``channelwise(x, y, w, source, destination, paths, terms, rows, dim)``, see `intertwine.kernels.channelwise`."""
+"""``channelwise(x, y, w, source, destination, paths, terms, rows, dim, slow)``, see `intertwine.kernels.channelwise`."""
 
 
 # --- CPU --------------------------------------------------------------------------------------------------
@@ -132,10 +135,10 @@ channelwise = Family(
 def _problem(inputs: Sequence[Tensor], static: Sequence[Any]) -> list[Any]:
     """The arguments that all compiled functions begin with."""
     x, y, w = inputs
-    source, destination, paths, terms, rows, dim = static
+    source, destination, paths, terms, rows, dim, slow = static
     edges = y.shape[0]
     out = edges if destination is None else rows
-    sizes = (edges, x.shape[0], out, x.shape[1], y.shape[1], dim, w.shape[1])
+    sizes = (edges, x.shape[0], out, x.shape[1], y.shape[1], dim, w.shape[1], slow)
     return [
         integers(paths), len(paths) // _PATH, address(terms), integers(sizes), address(source), address(destination),
         address(x), address(y), address(w),

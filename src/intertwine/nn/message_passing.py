@@ -4,7 +4,7 @@ Networks call this function and never spell its three steps out. A product that 
 message of any edge in memory, has a method ``gather``, and that is used.
 """
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,7 +18,7 @@ __all__ = ["EdgeProduct", "message_passing"]
 class EdgeProduct(Protocol):
     """What an edge does to the features of its source: any equivariant product with weights a sample."""
 
-    def __call__(self, x: Tensor, y: Tensor, weight: Tensor, /) -> Tensor:
+    def __call__(self, x: Tensor, y: Any, weight: Tensor, /) -> Tensor:
         """Return one row an edge."""
         ...
 
@@ -26,21 +26,21 @@ class EdgeProduct(Protocol):
 def message_passing(
     product: EdgeProduct,
     features: Float[Tensor, "nodes dim_in"],
-    harmonics: Float[Tensor, "edges dim_sh"],
+    attributes: Any,
     weights: Float[Tensor, "edges numel"],
     edge_index: Int[Tensor, "2 edges"],
 ) -> Float[Tensor, "nodes dim_out"]:
-    """Return, for each destination, the sum over its edges of ``product(features[source], harmonics, weights)``.
+    """Return, for each destination, the sum over its edges of ``product(features[source], attributes, weights)``.
 
     Args:
         product: what an edge does to the features of its source.
         features: one row a node.
-        harmonics: spherical harmonics of each edge (or what else the product takes second).
+        attributes: what the product takes of each edge: harmonics (edges, dim_sh), vectors, or frames.
         weights: weights of the product, one row an edge.
         edge_index: row 0 the source, row 1 the destination of each edge.
     """
     if isinstance(product, ChannelwiseTensorProduct):
-        return product.gather(features, harmonics, weights, edge_index)
+        return product.gather(features, attributes, weights, edge_index)
     source, destination = edge_index
-    messages = product(features.index_select(0, source), harmonics, weights)
+    messages = product(features.index_select(0, source), attributes, weights)
     return segment_sum(messages, destination, features.shape[0])

@@ -159,6 +159,9 @@ class ChannelwiseTensorProduct(nn.Module):
                 expected=f"(batch, {self.irreps_in.dim}), (batch, {self.irreps_sh.dim}), (batch, {self.weight_numel})",
             )
         source, destination = (None, None) if edge_index is None else edge_index
-        x = convert_layout(x, self.irreps_in, self.layout, "ir_mul")
-        z = channelwise(x, y, weight, source, destination, self._paths, self.terms, x.shape[0], self.irreps_out.dim)
-        return convert_layout(z, self.irreps_out, "ir_mul", self.layout)
+        # the kernel converts rows of its own on the fly; rows of nodes are read many times, so they are converted first
+        slow = self.layout == "mul_ir" and edge_index is None
+        inside = self.layout if slow else "ir_mul"
+        x = convert_layout(x, self.irreps_in, self.layout, inside)
+        static = (source, destination, self._paths, self.terms, x.shape[0], self.irreps_out.dim, slow)
+        return convert_layout(channelwise(x, y, weight, *static), self.irreps_out, inside, self.layout)

@@ -5,10 +5,12 @@
 // Each edge first contracts its harmonics with the couplings into one small matrix a path, M[i, k]; then lanes run over
 // channels. No message of an edge is ever stored. `gradient` gives the derivatives of sum(g z); `tangent` the
 // derivative of all of them along (tx, ty, tw), which is what the backward of `gradient` needs.
+//
+// Inside, the channel is fast. Rows of x and z may have the multiplicity slow where every edge has rows of its own.
 
 #include <algorithm>
 
-#include "common.hpp"
+#include "layout.hpp"
 
 namespace intertwine {
 
@@ -27,6 +29,8 @@ struct Problem {
   const Coefficient* coefficients;
   int64_t edges, nodes_in, nodes_out, dim_x, dim_y, dim_z, dim_w;
   const int64_t *source, *destination;
+  bool slow;  // rows of x and z have the multiplicity slow; only without source and destination
+  std::vector<const Path*> blocks;  // one path for each block of x
   std::vector<int64_t> place;  // of the matrix of each path in a row of matrices
   int64_t matrices = 0, largest = 0;
   struct Term {
@@ -39,7 +43,10 @@ struct Problem {
     for (int64_t p = 0; p < count; ++p) {
       place.push_back(matrices);
       matrices += paths[p].dim1 * paths[p].dim3;
-      largest = std::max({largest, paths[p].dim1 * paths[p].dim3, paths[p].dim1 * paths[p].channels});
+      largest = std::max({largest, paths[p].dim1 * paths[p].dim3, paths[p].dim1 * paths[p].channels,
+                          paths[p].dim3 * paths[p].channels});
+      const auto same = [&](const Path* other) { return other->x == paths[p].x; };
+      if (std::none_of(blocks.begin(), blocks.end(), same)) blocks.push_back(paths + p);
       for (int64_t n = paths[p].first; n < paths[p].last; ++n) {
         const Coefficient& c = coefficients[n];
         terms.push_back({int32_t(c.i * paths[p].dim3 + c.k), int32_t(paths[p].y + c.j), T(c.value)});
@@ -63,6 +70,10 @@ struct Problem {
       if (paths[p].z % width<T> || paths[p].channels % width<T>) return false;
     return true;
   }
+  template <bool FAST>
+  void convert_x(const T* from, T* to) const {
+    for (const Path* p : blocks) convert<FAST>(from + p->x, to + p->x, p->dim1, p->channels);
+  }
   void fill(const T* y, T* m) const {
     std::fill(m, m + matrices, T(0));
     for (int64_t p = 0; p < count; ++p)
@@ -80,15 +91,41 @@ template <int N>
 constexpr int room = N ? N : largest_dim;
 
 // z += M^T (w x); with a tangent z += M^T (w tx + tw x) + tM^T (w x)
-// How a block of z is written: added to what is there, or for the first and only time, past the caches or not.
-enum class Write { add, once, past };
+// How a block of z is written: added to what is there, or for the first and only time, perhaps past the caches.
+enum class Write { add, once };
+struct Target {
+  Write write;
+  bool past, slow;
+};
+
+// Writes the components of a block of lanes: each to its row of channels, or interleaved.
+template <typename T, int N3, bool FULL>
+inline void write_block(const Path& p, vec<T>* values, T* z, Target target, int64_t u, int lanes) {
+  const int d3 = size<N3>(p.dim3);
+  vec<T> mixed[room<N3>];
+  if (target.slow && FULL && N3 > 1) {
+    shuffle<T, N3 ? N3 : 1>(values, Shuffles<T, N3 ? N3 : 1>::get().slow, mixed);
+    values = mixed;
+  } else if (target.slow && d3 > 1) {
+    for (int k = 0; k < d3; ++k)
+      for (int lane = 0; lane < lanes; ++lane) z[(u + lane) * d3 + k] = values[k][lane];
+    return;
+  }
+  for (int k = 0; k < d3; ++k) {
+    T* to = target.slow ? z + u * d3 + k * width<T> : z + k * p.channels + u;
+    if (FULL && target.past)
+      stream<T>(to, values[k]);
+    else
+      store<FULL>(to, values[k], lanes);
+  }
+}
 
 template <typename T, int N1, int N3, bool TANGENT, bool FULL, Write WRITE>
 inline void value_block(const Path& p, const T* x, const T* w, const T* m, const T* tx, const T* tw, const T* tm, T* z,
-                        int64_t u, int lanes) {
+                        Target target, int64_t u, int lanes) {
   const int d1 = size<N1>(p.dim1), d3 = size<N3>(p.dim3);
   const int64_t c = p.channels;
-  vec<T> a[room<N1>], b[room<N1>];
+  vec<T> a[room<N1>], b[room<N1>], out[room<N3>];
   const vec<T> weight = load<FULL>(w + u, lanes), tweight = TANGENT && tw ? load<FULL>(tw + u, lanes) : zeros<T>();
   for (int i = 0; i < d1; ++i) {
     const vec<T> value = load<FULL>(x + i * c + u, lanes);
@@ -103,27 +140,31 @@ inline void value_block(const Path& p, const T* x, const T* w, const T* m, const
       else
         total += m[i * d3 + k] * a[i];
     }
-    if constexpr (FULL && WRITE == Write::past)
-      stream<T>(z + k * c + u, total);
-    else
+    if constexpr (WRITE == Write::add)
       store<FULL>(z + k * c + u, total, lanes);
+    else
+      out[k] = total;
   }
+  if constexpr (WRITE == Write::once) write_block<T, N3, FULL>(p, out, z, target, u, lanes);
 }
 
 template <typename T, int N1, int N3, bool TANGENT, Write WRITE>
-void value_blocks(const Path& p, const T* x, const T* w, const T* m, const T* tx, const T* tw, const T* tm, T* z) {
+void value_blocks(const Path& p, const T* x, const T* w, const T* m, const T* tx, const T* tw, const T* tm, T* z,
+                  Target target) {
   int64_t u = 0;
   for (; u + width<T> <= p.channels; u += width<T>)
-    value_block<T, N1, N3, TANGENT, true, WRITE>(p, x, w, m, tx, tw, tm, z, u, width<T>);
-  if (u < p.channels) value_block<T, N1, N3, TANGENT, false, WRITE>(p, x, w, m, tx, tw, tm, z, u, int(p.channels - u));
+    value_block<T, N1, N3, TANGENT, true, WRITE>(p, x, w, m, tx, tw, tm, z, target, u, width<T>);
+  if (u < p.channels)
+    value_block<T, N1, N3, TANGENT, false, WRITE>(p, x, w, m, tx, tw, tm, z, target, u, int(p.channels - u));
 }
 
 template <typename T, int N1, int N3, bool TANGENT>
 void value_path(const Path& p, const T* x, const T* w, const T* m, const T* tx, const T* tw, const T* tm, T* z,
-                Write write) {
-  if (write == Write::past) return value_blocks<T, N1, N3, TANGENT, Write::past>(p, x, w, m, tx, tw, tm, z);
-  if (write == Write::once) return value_blocks<T, N1, N3, TANGENT, Write::once>(p, x, w, m, tx, tw, tm, z);
-  value_blocks<T, N1, N3, TANGENT, Write::add>(p, x, w, m, tx, tw, tm, z);
+                Target target) {
+  if (target.write == Write::once)
+    value_blocks<T, N1, N3, TANGENT, Write::once>(p, x, w, m, tx, tw, tm, z, target);
+  else
+    value_blocks<T, N1, N3, TANGENT, Write::add>(p, x, w, m, tx, tw, tm, z, target);
 }
 
 // s = M g;  dx += w s;  dw = sum_i x s;  a = w x is kept for the derivative by y. The tangent of each with TANGENT.
@@ -214,8 +255,8 @@ void gradient_path(const Path& p, const T* x, const T* w, const T* m, const T* g
 
 template <typename T, bool TANGENT>
 void value_any(const Path& p, const T* x, const T* w, const T* m, const T* tx, const T* tw, const T* tm, T* z,
-               Write write) {
-  DISPATCH(value_path, p, x, w, m, tx, tw, tm, z, write)
+               Target target) {
+  DISPATCH(value_path, p, x, w, m, tx, tw, tm, z, target)
 }
 
 template <typename T, bool TANGENT>
@@ -236,25 +277,41 @@ void value(const Problem<T>& q, const T* x, const T* y, const T* w, const T* tx,
            int threads) {
   const Groups groups(q.destination, q.edges, q.nodes_out);
   expect_writes(z, sizeof(T) * groups.count * q.dim_z);
-  const Write write = q.destination || !q.covered() ? Write::add : q.streams(z) ? Write::past : Write::once;
+  const Write write = q.destination || !q.covered() ? Write::add : Write::once;
+  const Target target{write, write == Write::once && q.streams(z), q.slow};
 #pragma omp parallel num_threads(threads)
   {
-    std::vector<T> matrices(2 * q.matrices);
+    std::vector<T> matrices(2 * q.matrices), rows(q.slow ? 2 * q.dim_x + (write == Write::add ? q.dim_z : 0) : 0);
     T *m = matrices.data(), *tm = m + q.matrices;
 #pragma omp for schedule(dynamic, chunk(groups.count, threads))
     for (int64_t group = 0; group < groups.count; ++group) {
       T* out = z + group * q.dim_z;
-      if (write == Write::add) std::fill(out, out + q.dim_z, T(0));
+      if (write == Write::add) {
+        if (q.slow) out = rows.data() + 2 * q.dim_x;
+        std::fill(out, out + q.dim_z, T(0));
+      }
       for (int64_t place = groups.first(group); place < groups.last(group); ++place) {
         const int64_t e = groups.edge(place), from = (q.source ? q.source[e] : e) * q.dim_x;
         q.fill(y + e * q.dim_y, m);
         if (TANGENT && ty) q.fill(ty + e * q.dim_y, tm);
+        const T *row = x + from, *trow = shifted(tx, from);
+        if (q.slow) {
+          q.template convert_x<true>(row, rows.data());
+          row = rows.data();
+          if (tx) q.template convert_x<true>(trow, rows.data() + q.dim_x);
+          if (tx) trow = rows.data() + q.dim_x;
+        }
         for (int64_t n = 0; n < q.count; ++n) {
           const Path& p = q.paths[n];
-          value_any<T, TANGENT>(p, x + from + p.x, w + e * q.dim_w + p.w, m + q.place[n], shifted(tx, from + p.x),
-                                shifted(tw, e * q.dim_w + p.w), tm + q.place[n], out + p.z, write);
+          value_any<T, TANGENT>(p, row + p.x, w + e * q.dim_w + p.w, m + q.place[n], shifted(trow, p.x),
+                                shifted(tw, e * q.dim_w + p.w), tm + q.place[n], out + p.z, target);
         }
       }
+      if (q.slow && write == Write::add)
+        for (int64_t n = 0; n < q.count; ++n) {
+          const Path& p = q.paths[n];  // paths that share a block convert it more than once
+          convert<false>(out + p.z, z + group * q.dim_z + p.z, p.dim3, p.channels);
+        }
     }
   }
 }
@@ -267,13 +324,21 @@ void gradient(const Problem<T>& q, const T* x, const T* y, const T* w, const T* 
   if (dw) expect_writes(dw, sizeof(T) * q.edges * q.dim_w);
 #pragma omp parallel num_threads(threads)
   {
-    std::vector<T> matrices(2 * q.matrices), kept(q.largest);
+    std::vector<T> matrices(2 * q.matrices), kept(q.largest), rows(q.slow ? 3 * q.dim_x + q.largest : 0);
+    T *fast = rows.data(), *tfast = fast + q.dim_x, *steps_x = tfast + q.dim_x, *fast_g = steps_x + q.dim_x;
     std::vector<vec<T>> outer(2 * q.largest), steps(q.dim_y);
     T *m = matrices.data(), *tm = m + q.matrices;
 #pragma omp for schedule(dynamic, chunk(groups.count, threads))
     for (int64_t group = 0; group < groups.count; ++group) {
-      const int64_t row = group * q.dim_x;
-      if (dx) std::fill(dx + row, dx + row + q.dim_x, T(0));
+      const T *row = x + group * q.dim_x, *trow = shifted(tx, group * q.dim_x);
+      T* step = dx ? q.slow ? steps_x : dx + group * q.dim_x : nullptr;
+      if (step) std::fill(step, step + q.dim_x, T(0));
+      if (q.slow) {
+        q.template convert_x<true>(row, fast);
+        row = fast;
+        if (tx) q.template convert_x<true>(trow, tfast);
+        if (tx) trow = tfast;
+      }
       for (int64_t place = groups.first(group); place < groups.last(group); ++place) {
         const int64_t e = groups.edge(place), to = (q.destination ? q.destination[e] : e) * q.dim_z;
         q.fill(y + e * q.dim_y, m);
@@ -282,8 +347,13 @@ void gradient(const Problem<T>& q, const T* x, const T* y, const T* w, const T* 
         for (int64_t n = 0; n < q.count; ++n) {
           const Path& p = q.paths[n];
           const int64_t weight = e * q.dim_w + p.w;
-          gradient_any<T, TANGENT>(p, x + row + p.x, w + weight, m + q.place[n], g + to + p.z, shifted(tx, row + p.x),
-                                   shifted(tw, weight), tm + q.place[n], dx ? dx + row + p.x : nullptr,
+          const T* grad = g + to + p.z;
+          if (q.slow) {
+            convert<true>(grad, fast_g, p.dim3, p.channels);
+            grad = fast_g;
+          }
+          gradient_any<T, TANGENT>(p, row + p.x, w + weight, m + q.place[n], grad, shifted(trow, p.x),
+                                   shifted(tw, weight), tm + q.place[n], step ? step + p.x : nullptr,
                                    dw ? dw + weight : nullptr, dy ? kept.data() : nullptr, outer.data());
           if (dy)
             for (int64_t t = p.first; t < p.last; ++t)
@@ -292,6 +362,7 @@ void gradient(const Problem<T>& q, const T* x, const T* y, const T* w, const T* 
         if (dy)
           for (int64_t j = 0; j < q.dim_y; ++j) dy[e * q.dim_y + j] = sum<T>(steps[j]);
       }
+      if (q.slow && dx) q.template convert_x<false>(steps_x, dx + group * q.dim_x);
     }
   }
 }
@@ -304,14 +375,14 @@ Problem<T> problem(const int64_t* paths, int64_t count, const double* coefficien
   q.coefficients = reinterpret_cast<const Coefficient*>(coefficients);
   q.edges = sizes[0], q.nodes_in = sizes[1], q.nodes_out = sizes[2];
   q.dim_x = sizes[3], q.dim_y = sizes[4], q.dim_z = sizes[5], q.dim_w = sizes[6];
-  q.source = source, q.destination = destination;
+  q.source = source, q.destination = destination, q.slow = sizes[7];
   q.prepare();
   return q;
 }
 
 }  // namespace intertwine
 
-// sizes: edges, nodes_in, nodes_out, dim_x, dim_y, dim_z, dim_w. Null pointers: what is not given or not wanted.
+// sizes: edges, nodes_in, nodes_out, dim_x, dim_y, dim_z, dim_w, multiplicity slow. Null pointers: what is not given or not wanted.
 // Returns 0, or 1 if an index names no row.
 #define PROBLEM                                                                                                  \
   const int64_t *paths, int64_t count, const double *coefficients, const int64_t *sizes, const int64_t *source, \

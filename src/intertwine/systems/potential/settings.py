@@ -49,6 +49,8 @@ class ModelSettings:
 
     architecture: Literal["mace", "nequip"] = "mace"
     """`mace` builds many-body features by symmetric contraction; `nequip` stacks gated convolutions."""
+    product: Literal["clebsch_gordan", "so2", "gaunt_grid", "gaunt_fourier"] = "clebsch_gordan"
+    """Tensor product: `so2` equals `clebsch_gordan`; the Gaunt ones equal each other and lose odd couplings."""
     cutoff: float = 5.0
     """Radius (Å) within which atoms see each other."""
     layers: int = 2
@@ -61,6 +63,8 @@ class ModelSettings:
     """Largest degree of the spherical harmonics of the edges (and of the features that `mace` contracts)."""
     correlation: int = 3
     """Largest number of neighbours that meet in one product (`mace`); the body order is one more."""
+    first_layer: Literal["residual", "mixed"] = "residual"
+    """How the species of an atom enters the first layer (`mace`): as a term, or by mixing what the layer gathers."""
     odd_parity: bool = True
     """Also keep irreps of unnatural parity, such as 1e (`nequip`)."""
     radial_size: int = 8
@@ -85,6 +89,10 @@ class ModelSettings:
             radial_widths=(min(self.radial_widths, default=1) >= 1, "widths of at least 1"),
             radial_power=(self.radial_power >= 2, "at least 2"),
             readout_width=(self.readout_width >= 1, "at least 1"),
+            odd_parity=(
+                not (self.odd_parity and self.architecture == "nequip" and self.product.startswith("gaunt")),
+                "false: Gaunt products write natural parity only",
+            ),
         )
 
 

@@ -16,19 +16,18 @@ from intertwine.nn import (
     RadialNetwork,
     message_passing,
 )
-from intertwine.products import ChannelwiseTensorProduct
+from intertwine.products import EdgeFrame, EdgeFrames
 from intertwine.representations import Irreps, SphericalHarmonics
 from intertwine.representations.actions import Invariant, IrrepsTensor, Vector
 from intertwine.symmetry import Symmetry
+from intertwine.systems.potential.model.products import LAYOUT, edge_product, needs_frames
 from intertwine.systems.potential.settings import ModelSettings
 
 __all__ = ["LAYOUT", "Convolution", "EdgeEmbedding", "Readout"]
 
-LAYOUT = "ir_mul"
-
 
 class EdgeEmbedding(nn.Module):
-    """Harmonics of an edge's direction and radial functions of its length."""
+    """What a convolution knows of an edge: its harmonics or its frame, and radial functions of its length."""
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
@@ -36,6 +35,8 @@ class EdgeEmbedding(nn.Module):
         self.harmonics = SphericalHarmonics(self.irreps_sh, normalize=False, normalization="component")
         self.basis = BesselBasis(settings.cutoff, settings.radial_size)
         self.envelope = PolynomialCutoff(settings.cutoff, settings.radial_power)
+        framed = needs_frames(settings.product, settings.architecture)
+        self.frames = EdgeFrames(max(settings.hidden_lmax, settings.harmonics_lmax)) if framed else None
 
     @property
     def symmetry(self) -> Symmetry:
@@ -54,6 +55,12 @@ class EdgeEmbedding(nn.Module):
             "harmonics": self.harmonics(vectors / distance.unsqueeze(-1)),
             "radial": self.basis(distance) * self.envelope(distance).unsqueeze(-1),
         }
+
+    def attributes(
+        self, vectors: Float[Tensor, "edges 3"], harmonics: Float[Tensor, "edges dim"]
+    ) -> Tensor | EdgeFrame:
+        """Return what the product of the convolution takes: the harmonics, or the frames of the edges."""
+        return harmonics if self.frames is None else self.frames(vectors)
 
 
 class Convolution(nn.Module):
@@ -78,9 +85,9 @@ class Convolution(nn.Module):
         rng: torch.Generator | None,
     ) -> None:
         super().__init__()
-        self.irreps_in, self.norm = irreps_in, norm
+        self.irreps_in, self.irreps_sh, self.norm = irreps_in, irreps_sh, norm
         self.mix_in = Linear(irreps_in, irreps_in, LAYOUT, rng)
-        self.product = ChannelwiseTensorProduct(irreps_in, irreps_sh, irreps_out, layout=LAYOUT)
+        self.product = edge_product(settings.product, settings.architecture, irreps_in, irreps_sh, irreps_out)
         widths = [settings.radial_size, *settings.radial_widths, self.product.weight_numel]
         self.radial = RadialNetwork(widths, rng)
         self.irreps_out = irreps_out.filter(self.product.irreps_out)
@@ -88,12 +95,12 @@ class Convolution(nn.Module):
 
     @property
     def symmetry(self) -> Symmetry:
-        """O(3) acts on nodes and harmonics by their irreps."""
+        """O(3) acts on nodes and harmonics by their irreps (frames of edges turn in their own way)."""
         return Symmetry(
             O(3),
             inputs={
                 "features": IrrepsTensor(self.irreps_in, LAYOUT),
-                "harmonics": IrrepsTensor(self.product.irreps_sh),
+                "attributes": IrrepsTensor(self.irreps_sh),
             },
             output=IrrepsTensor(self.irreps_out, LAYOUT),
         )
@@ -101,12 +108,12 @@ class Convolution(nn.Module):
     def forward(
         self,
         features: Float[Tensor, "atoms dim_in"],
-        harmonics: Float[Tensor, "edges dim_sh"],
+        attributes: "Float[Tensor, 'edges dim_sh'] | EdgeFrame",
         radial: Float[Tensor, "edges size"],
         edge_index: Int[Tensor, "2 edges"],
     ) -> Float[Tensor, "atoms dim_out"]:
         """Return what each atom gathers from its neighbours."""
-        messages = message_passing(self.product, self.mix_in(features), harmonics, self.radial(radial), edge_index)
+        messages = message_passing(self.product, self.mix_in(features), attributes, self.radial(radial), edge_index)
         return self.mix_out(messages) * (1 / self.norm)
 
 

@@ -14,9 +14,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.nn import Linear, TypedLinear
-from intertwine.products import SymmetricContraction
+from intertwine.products import EdgeFrame
 from intertwine.representations import Irrep, Irreps
 from intertwine.systems.potential.model.blocks import LAYOUT, Convolution, EdgeEmbedding, Readout
+from intertwine.systems.potential.model.products import many_body_product
 from intertwine.systems.potential.settings import ModelSettings
 
 __all__ = ["MACE"]
@@ -45,9 +46,11 @@ class MACE(nn.Module):
         self.edges = EdgeEmbedding(settings)
         scalars = Irreps([(channels, Irrep(0, 1))])
         hidden = Irreps([(channels, ir) for _, ir in Irreps.spherical_harmonics(settings.hidden_lmax)])
+        mixed = settings.first_layer == "mixed"
         stages = [scalars] + [hidden] * (settings.layers - 1) + [scalars]
         self.layers = nn.ModuleList(
-            _Layer(a, b, self.edges.irreps_sh, settings, num_species, mean_neighbours, rng) for a, b in pairwise(stages)
+            _Layer(a, b, self.edges.irreps_sh, settings, num_species, mean_neighbours, rng, mixed=mixed and i == 0)
+            for i, (a, b) in enumerate(pairwise(stages))
         )
         last = len(stages) - 1
         self.readouts = nn.ModuleList(
@@ -64,16 +67,20 @@ class MACE(nn.Module):
     ) -> Float[Tensor, " atoms"]:
         """Return one number an atom."""
         edges = self.edges(vectors)
+        attributes = self.edges.attributes(vectors, edges["harmonics"])
         features = self.embedding.index_select(0, species)
         energy = features.new_zeros(features.shape[0])
         for layer, readout in zip(self.layers, self.readouts, strict=True):
-            features = layer(features, species, edges["harmonics"], edges["radial"], edge_index)
+            features = layer(features, species, attributes, edges["radial"], edge_index)
             energy = energy + readout(features)
         return energy
 
 
 class _Layer(nn.Module):
-    """Convolution, symmetric contraction, linear, and a skip connection that depends on the species."""
+    """Convolution, symmetric contraction, linear, and what depends on the species.
+
+    That is a skip connection, or (``mixed``) a linear map of what the convolution gathers.
+    """
 
     def __init__(
         self,
@@ -84,22 +91,28 @@ class _Layer(nn.Module):
         num_species: int,
         mean_neighbours: float,
         rng: torch.Generator | None,
+        mixed: bool = False,
     ) -> None:
         super().__init__()
         gathered = Irreps([(settings.channels, ir) for _, ir in irreps_sh])
         self.convolution = Convolution(irreps_in, irreps_sh, gathered, settings, mean_neighbours**0.5, rng)
-        self.contraction = SymmetricContraction(
-            self.convolution.irreps_out, irreps_out, settings.correlation, num_species, LAYOUT, rng
+        self.contraction = many_body_product(
+            settings.product, self.convolution.irreps_out, irreps_out, settings.correlation, num_species, rng
         )
         self.mix = Linear(irreps_out, irreps_out, LAYOUT, rng)
         kept = irreps_out.filter(irreps_in)
-        self.skip = TypedLinear(irreps_in, kept, num_species, LAYOUT, rng)
+        gathered = self.convolution.irreps_out
+        self.species_map = TypedLinear(gathered, gathered, num_species, LAYOUT, rng) if mixed else None
+        self.skip = None if mixed else TypedLinear(irreps_in, kept, num_species, LAYOUT, rng)
         self._missing = irreps_out.dim - kept.dim  # irreps are in order of degree: what is missing comes last
 
     def forward(
-        self, features: Tensor, species: Tensor, harmonics: Tensor, radial: Tensor, edge_index: Tensor
+        self, features: Tensor, species: Tensor, attributes: "Tensor | EdgeFrame", radial: Tensor, edge_index: Tensor
     ) -> Tensor:
-        skip = self.skip(features, species)
-        gathered = self.convolution(features, harmonics, radial, edge_index)
+        gathered = self.convolution(features, attributes, radial, edge_index)
+        if self.species_map is not None:
+            gathered = self.species_map(gathered, species)
         update = self.mix(self.contraction(gathered, species))
-        return update + nn.functional.pad(skip, (0, self._missing))
+        if self.skip is None:
+            return update
+        return update + nn.functional.pad(self.skip(features, species), (0, self._missing))

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.nn import Gate, TypedLinear
+from intertwine.products import EdgeFrame
 from intertwine.representations import Irrep, Irreps
 from intertwine.systems.potential.model.blocks import LAYOUT, Convolution, EdgeEmbedding, Readout
 from intertwine.systems.potential.settings import ModelSettings
@@ -56,9 +57,10 @@ class NequIP(nn.Module):
     ) -> Float[Tensor, " atoms"]:
         """Return one number an atom."""
         edges = self.edges(vectors)
+        attributes = self.edges.attributes(vectors, edges["harmonics"])
         features = self.embedding.index_select(0, species)
         for layer in self.layers:
-            features = layer(features, species, edges["harmonics"], edges["radial"], edge_index)
+            features = layer(features, species, attributes, edges["radial"], edge_index)
         return self.readout(features)
 
 
@@ -83,9 +85,9 @@ class _Layer(nn.Module):
         self._places = [(entry.dim, entry.ir in irreps_in) for entry in wanted]
 
     def forward(
-        self, features: Tensor, species: Tensor, harmonics: Tensor, radial: Tensor, edge_index: Tensor
+        self, features: Tensor, species: Tensor, attributes: "Tensor | EdgeFrame", radial: Tensor, edge_index: Tensor
     ) -> Tensor:
-        update = self.convolution(features, harmonics, radial, edge_index)
+        update = self.convolution(features, attributes, radial, edge_index)
         skip = self.skip(features, species)
         parts = iter(skip.split([dim for dim, present in self._places if present], dim=-1))
         zeros = skip.new_zeros(len(skip), 1)

@@ -1,0 +1,21 @@
+"""Starting kernels on the device of their tensors, and asking for zeroed memory only where a kernel leaves gaps."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["launch", "multiply_add"]
+
+multiply_add = {"enable_fp_fusion": True}
+"""Products and additions become one instruction; said aloud, because Triton's default is about to change."""
+
+
+def launch(kernel: Any, grid: Sequence[int], *arguments: Any, warps: int = 1, **constants: Any) -> None:
+    """Run a kernel on a grid, on the device of its first argument; nothing happens on an empty grid."""
+    if 0 in grid:
+        return
+    first: Tensor = arguments[0]
+    with torch.cuda.device_of(first):
+        kernel[tuple(grid)](*arguments, num_warps=warps, **multiply_add, **constants)
