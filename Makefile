@@ -13,7 +13,7 @@ DEMO := $(BIN)/intertwine reproduce potential --scale cpu --case 3bpa --seeds 0 
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses $(MAX_WORKERS) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all bench docs docs-tables lint format api constraints clean
+.PHONY: help setup demo test test-all bench bench-training docs docs-tables lint format api constraints clean
 
 help: ## show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,7 @@ setup: $(VENV)/.stamp ## make the environment .venv
 
 $(VENV)/.stamp: pyproject.toml constraints.txt scripts/environment.sh
 	PYTHON="$(PYTHON)" scripts/environment.sh $(VENV) --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m intertwine.kernels
 
 $(VENV_BENCH)/.stamp: pyproject.toml benchmarks/requirements.txt scripts/environment.sh
 	PYTHON="$(PYTHON)" scripts/environment.sh $(VENV_BENCH) --constraint benchmarks/requirements.txt \
@@ -37,8 +38,14 @@ test: $(VENV)/.stamp ## the tests, without slow ones and without a GPU
 test-all: $(VENV)/.stamp ## all tests, slow ones included; GPU tests run where there is a GPU
 	$(PYTEST)
 
-bench: $(VENV_BENCH)/.stamp ## time this library beside its peers, in an environment of its own
+bench: $(VENV)/.stamp $(VENV_BENCH)/.stamp ## time this library beside its peers; mace-torch needs an environment of its own
+	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/convolutions.py
 	$(VENV_BENCH)/bin/python benchmarks/potential_vs_mace.py
+
+bench-training: $(VENV)/.stamp $(VENV_BENCH)/.stamp ## train beside mace-torch, and with each product (forty minutes on two cores)
+	$(BIN)/python benchmarks/potential_products.py
+	$(VENV_BENCH)/bin/python benchmarks/time_to_accuracy.py
 
 docs: $(VENV)/.stamp ## build the pages into docs/_build/html; a warning fails the build
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html

@@ -1,6 +1,7 @@
 """The registry: every product can be had by name, keeps its contract, and every path can be explained."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from intertwine.errors import ConfigError, RepresentationError
 from intertwine.products.catalogue import ALIASES, PRODUCTS
 from intertwine.products.product import Product
 from intertwine.products.registry import explain, find_product, list_products, make_product, parse_path
-from intertwine.representations import Irrep, Irreps
+from intertwine.representations import Irrep, Irreps, wigner_3j
 from intertwine.symmetry import equivariance_error
 
 DOUBLE = torch.float64
@@ -57,8 +58,6 @@ def test_every_product_keeps_the_law_that_its_entry_says(name, rng):
 @pytest.mark.parametrize("name", EXACT)
 def test_projected_constants_rebuild_the_map(name, rng):
     """What a product says it does, sum of constant C(x, y), is what it does."""
-    from intertwine.representations import wigner_3j
-
     product = make_product(name, NATURAL, NATURAL).double()
     x, y = (Irreps(NATURAL).random(4, rng=rng, dtype=DOUBLE) for _ in range(2))
     z = torch.zeros(4, product.irreps_out.dim, dtype=DOUBLE)
@@ -126,7 +125,8 @@ def test_what_no_product_can_do_and_what_breaks_parity():
     assert "SO(3) only" in explain("1o x 1o -> 1e", "matrix").text
     assert explain("1o x 1o -> 1e", "so2").possible
     assert not explain("1o x 1o -> 1e", "gaunt_convolution").possible
-    assert "6j" in explain("3o x 5o -> 6e", "matrix").reason or explain("3o x 5o -> 6e", "matrix").possible
+    # matrices that hold degrees 3 and 5 have no zero here; those of size 13 do
+    assert explain("3o x 5o -> 6e", "matrix").possible
 
 
 def test_paths_are_read_or_refused():
@@ -160,6 +160,4 @@ def test_options_reach_the_class_and_unknown_ones_are_refused():
 
 def test_entries_are_plain_data():
     """A program can store what it chose from."""
-    from dataclasses import asdict
-
     assert json.loads(json.dumps(asdict(find_product("gtp"))))["name"] == "gaunt_grid"

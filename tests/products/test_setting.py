@@ -11,7 +11,7 @@ from intertwine.products.setting import SETTINGS, make_setting
 
 @pytest.mark.parametrize("lmax", range(7))
 def test_numbers_of_paths(lmax):
-    """MIMO as in the table; SIMO L + 1 even ones of 2 L + 1; SISO one where 3 L is even, else none of natural parity."""
+    """MIMO as in the table; SIMO L + 1 even ones of 2 L + 1; SISO one, of natural parity where 3 L is even."""
     mimo = make_setting("MIMO", lmax)
     assert len(mimo.paths) == count_paths(lmax, "even")
     assert len(make_setting("MIMO", lmax, outputs="all").paths) == count_paths(lmax)

@@ -126,7 +126,7 @@ channelwise = Family(
     shape=_shape,
     example=_example,
 )
-"""``channelwise(x, y, w, source, destination, paths, terms, rows, dim, slow)``, see `intertwine.kernels.channelwise`."""
+"""``channelwise(x, y, w, source, destination, paths, terms, rows, dim, slow)``, see the page of this module."""
 
 
 # --- CPU --------------------------------------------------------------------------------------------------

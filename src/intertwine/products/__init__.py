@@ -8,6 +8,7 @@ from intertwine.products.clebsch_gordan import (
 )
 from intertwine.products.edge_frames import EdgeFrame, EdgeFrames
 from intertwine.products.gaunt_convolution import GauntConvolution
+from intertwine.products.gaunt_many_body import GauntManyBody
 from intertwine.products.paths import MODES, Path, Problem
 from intertwine.products.product import Interaction, Product
 from intertwine.products.so2 import SO2Convolution, SO2Linear
@@ -22,6 +23,7 @@ __all__ = [
     "ElementwiseTensorProduct",
     "FullyConnectedTensorProduct",
     "GauntConvolution",
+    "GauntManyBody",
     "Interaction",
     "Path",
     "Problem",

@@ -63,11 +63,13 @@ class Choice:
         times = ", ".join(
             f"{name} {1e3 * value:.3g} ms" for name, value in sorted(self.seconds.items(), key=lambda item: item[1])
         )
-        lines = [f"{self.name} ({times}{'; measured before' if self.cached else ''})"]
+        lines = [f"{self.name} ({times}{', measured before' if self.cached else ''})"]
         if self.lost:
             lines.append(f"it loses {', '.join(f'{a} x {b} -> {c}' for a, b, c in self.lost)}")
         if self.tied:
             lines.append(f"it ties couplings together: {self.tied} degrees of freedom fewer than couplings")
+        if self.product.group_name == "SO(3)":
+            lines.append("it commutes with rotations only, not with reflections: SO(3) only")
         lines += [f"not {name}: {reason}" for name, reason in self.left_out.items()]
         return "\n".join(lines)
 

@@ -104,7 +104,7 @@ class Product(TableModule, ABC):
     @torch.no_grad()
     def dense(self) -> Float[Tensor, "dim1 dim2 dim_out"]:
         """Return the map as one float64 tensor, found by multiplying basis vectors: the oracle of all comparisons."""
-        table = next(self.buffers(), None)
+        table = next((buffer for buffer in self.buffers() if buffer.is_floating_point()), None)
         dtype = torch.float64 if table is None else table.dtype
         self.double()
         a = torch.eye(self.irreps_in1.dim, dtype=torch.float64)

@@ -1,7 +1,7 @@
 """Products of many functions on the sphere with one another, projected at every order: on the grid, or as series.
 
-Given the coefficients of f_1, ..., f_n, both return the projections of f_1, f_1 f_2, ..., f_1 ... f_n. Nothing is cut off in
-between, so every projection is exact. Features are (atom, component, channel).
+Given the coefficients of f_1, ..., f_n, both return the projections of f_1 f_2, ..., f_1 ... f_n; given one function,
+those of its powers. Nothing is cut off in between: every projection is exact. Features are (atom, component, channel).
 """
 
 from collections.abc import Sequence
@@ -35,16 +35,16 @@ class GridPowers(TableModule):
     def __init__(self, irreps_in: Irreps, irreps_out: Irreps, order: int) -> None:
         super().__init__()
         grid = SphereGrid(order * irreps_in.lmax + irreps_out.lmax)
-        self.points = len(grid)
+        self.order, self.points = order, len(grid)
         self.add_table("to_grid", _columns(grid.values(irreps_in.lmax), irreps_in))
         self.add_table("from_grid", _columns(grid.project(irreps_out.lmax), irreps_out).mT.contiguous())
 
     def forward(self, signals: Signals) -> "list[Float[Tensor, 'atoms dim_out channels']]":
-        """Return the projections of the products of the first 2, 3, ... signals; equal signals are evaluated once."""
-        values = {id(x): self.to_grid @ x for x in signals}
-        product, found = values[id(signals[0])], []
-        for x in signals[1:]:
-            product = product * values[id(x)]
+        """Return the projections of the products of the first 2, 3, ... signals, or of the powers of a single one."""
+        values = [self.to_grid @ x for x in signals]
+        product, found = values[0], []
+        for place in range(1, self.order):
+            product = product * values[place if len(values) > 1 else 0]
             found.append(self.from_grid @ product)
         return found
 
@@ -66,26 +66,25 @@ class FourierPowers(nn.Module):
         self.from_fourier = nn.ModuleList(
             FromFourier(part, bandwidth, [1.0] * len(part)) for part, bandwidth in zip(kept, bandwidths, strict=True)
         )
-        self._places = [_places(irreps_out, bandwidth) for bandwidth in bandwidths]
-        self._dim = irreps_out.dim
+        for number, (part, bandwidth) in enumerate(zip(kept, bandwidths, strict=True)):
+            # components above the bandwidth come from a zero that is put after the others
+            found = iter(range(part.dim))
+            places = [next(found) if ir.l <= bandwidth else part.dim for ir in irreps_out.irreps for _ in range(ir.dim)]
+            self.register_buffer(f"places_{number}", torch.tensor(places), persistent=False)
+        self._complete = [len(part) == len(irreps_out) for part in kept]
 
     def forward(self, signals: Signals) -> "list[Float[Tensor, 'atoms dim_out channels']]":
-        """Return the projections of the products of the first 2, 3, ... signals."""
-        series = {id(x): self.to_fourier(x.mT) for x in signals}
-        if len(series) == 1:
-            products = self._powers(next(iter(series.values())))
-        else:
-            products = [series[id(signals[0])]]
-            for order, x in enumerate(signals[1:], start=2):
-                products.append(self._convolve(products[-1], series[id(x)], reused=order < self.order))
-        return [self._project(n, product) for n, product in enumerate(products[1:])]
-
-    def _powers(self, first: Tensor) -> list[Tensor]:
-        powers = [first]
+        """Return the projections of the products of the first 2, 3, ... signals, or of the powers of a single one."""
+        series = [self.to_fourier(x.mT) for x in signals]
+        products = series[:1]
         for order in range(2, self.order + 1):
-            low, high = powers[order // 2 - 1], powers[order - order // 2 - 1]
-            powers.append(self._convolve(low, high, reused=2 * order <= self.order + 1))
-        return powers
+            if len(series) > 1:
+                product = self._convolve(products[-1], series[order - 1], reused=order < self.order)
+            else:
+                low, high = products[order // 2 - 1], products[order - order // 2 - 1]
+                product = self._convolve(low, high, reused=2 * order <= self.order + 1)
+            products.append(product)
+        return [self._project(n, product) for n, product in enumerate(products[1:])]
 
     def _convolve(self, f: Tensor, g: Tensor, reused: bool) -> Tensor:
         """A series that is not multiplied again needs the orders v of the output alone."""
@@ -93,17 +92,10 @@ class FourierPowers(nn.Module):
 
     def _project(self, number: int, series: Tensor) -> Tensor:
         found = self.from_fourier[number](series)
-        if found.shape[-1] < self._dim:
-            full = found.new_zeros(*found.shape[:-1], self._dim)
-            found = full.index_copy(-1, torch.tensor(self._places[number], device=found.device), found)
+        if not self._complete[number]:
+            found = nn.functional.pad(found, (0, 1)).index_select(-1, getattr(self, f"places_{number}"))
         return found.mT
 
 
 def _columns(table: Tensor, irreps: Irreps) -> Tensor:
     return torch.cat([table[:, ir.l**2 : (ir.l + 1) ** 2] for ir in irreps.irreps], dim=-1)
-
-
-def _places(irreps: Irreps, lmax: int) -> list[int]:
-    """The components of entries up to a degree."""
-    pairs = zip(irreps.slices(), irreps.irreps, strict=True)
-    return [n for place, ir in pairs if ir.l <= lmax for n in range(place.start, place.stop)]

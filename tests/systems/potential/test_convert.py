@@ -115,11 +115,11 @@ def test_a_weight_in_another_order_is_noticed(name, reference):
 
 
 def test_another_number_of_neighbours_or_constant_of_the_activation_is_noticed(reference, monkeypatch):
-    from intertwine.systems.potential.convert import mace
+    from intertwine.systems.potential.convert import links
 
     found = reference("residual-2-2-3")
     assert difference(from_mace(found.state, mean_neighbours=6.6), found)["forces"] > 1e-3
-    monkeypatch.setattr(mace, "_SILU_OF_E3NN", 1.6765)
+    monkeypatch.setattr(links, "SILU_OF_E3NN", 1.6765)
     assert difference(found.convert(), found)["forces"] > 1e-5
 
 

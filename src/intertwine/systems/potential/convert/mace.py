@@ -1,14 +1,4 @@
-"""A `Potential` from a model of mace-torch: the same energies, forces and stress, to rounding.
-
-Models are those of Batatia et al. (NeurIPS 2022) as mace-torch writes them with e3nn 0.4. What differs, layer by layer:
-
-- paths of a product are sorted by degree there and by input here;
-- edge vectors point the other way, which an energy that is invariant under inversion does not notice;
-- sums over neighbours are divided by their mean number there, by its root here;
-- maps that depend on the species are products with a one-hot vector there, whose fan-in counts the species;
-- SiLU is divided by the root of its second moment, which is estimated from random numbers there;
-- couplings of the contraction are linearly dependent there, independent here (see `contraction`).
-"""
+"""A `Potential` from a model of mace-torch and back: the same energies, forces and stress, to rounding."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,17 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from intertwine.errors import ConfigError
-from intertwine.nn import NormalizedActivation
-from intertwine.representations import Irreps
-from intertwine.systems.potential.convert.contraction import combinations_of_basis
+from intertwine.systems.potential.convert.links import SILU_OF_E3NN, links
 from intertwine.systems.potential.convert.state import MaceState, settings_of
 from intertwine.systems.potential.model import Potential
 
-__all__ = ["from_mace"]
+__all__ = ["from_mace", "to_mace"]
 
-_SILU_OF_E3NN = 1.6791767923989418
-"""One over the root mean square of SiLU over a million fixed random numbers, as e3nn takes it; 1.6765 is exact."""
-_MISSED = {torch.float64: 1e-10, torch.float32: 1e-5}
 _FIRST = ("RealAgnosticInteractionBlock", "RealAgnosticResidualInteractionBlock")
 _MODELS = ("MACE", "ScaleShiftMACE")
 
@@ -65,9 +50,8 @@ def from_mace(model: nn.Module | Mapping[str, Tensor], *, mean_neighbours: float
             got=f"mean_neighbours = {mean_neighbours}",
             expected="the model's `interactions[0].avg_num_neighbors`",
         )
-    dtype = state.dtype
     settings = settings_of(state)
-    numbers = state.take("atomic_numbers", state.peek("atomic_numbers").numel()).int().tolist()
+    numbers = _numbers(state)
     energies = state.take("atomic_energies_fn.atomic_energies", len(numbers)).tolist()
     scaled = "scale_shift.scale" in state
     potential = Potential(
@@ -77,13 +61,68 @@ def from_mace(model: nn.Module | Mapping[str, Tensor], *, mean_neighbours: float
         scale=float(state.take("scale_shift.scale", 1)) if scaled else 1.0,
         mean_neighbours=float(mean_neighbours),
     ).double()
-    order = torch.tensor(numbers).argsort()  # ours are sorted by atomic number
-    weights = _weights(potential, state, order)
+    parts: dict[str, list[Tensor]] = {}
+    for link in links(potential, state, torch.tensor(numbers).argsort()):
+        parts.setdefault(link.ours, []).append(link.forward(state.take(link.theirs, *link.shape)))
     state.check_all_used()
     if isinstance(model, nn.Module):
         _check_activation(model)
-    potential.load_state_dict(weights)
-    return potential.to(dtype).eval()
+    potential.load_state_dict(
+        {name: torch.cat(found, dim=-2) if found[1:] else found[0] for name, found in parts.items()}
+    )
+    return potential.to(state.dtype).eval()
+
+
+def to_mace(potential: Potential, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the state dict of a mace-torch model that equals a potential.
+
+    Weights of linearly dependent couplings are those of smallest norm.
+
+    Args:
+        potential: a MACE-type potential.
+        state: the state dict of a mace-torch model with the same hyperparameters and elements, whose
+            ``avg_num_neighbors`` is ``potential.mean_neighbours``. It gives couplings, names, shapes and dtype.
+
+    Raises:
+        ConfigError: if the state is of other hyperparameters, or cannot be converted.
+    """
+    theirs = MaceState(state)
+    implied, numbers = settings_of(theirs), _numbers(theirs)
+    scaled = "scale_shift.scale" in theirs
+    if implied != potential.settings or tuple(sorted(numbers)) != potential.species:
+        raise ConfigError(
+            "this state is of a mace-torch model with other hyperparameters or elements",
+            got={"model": implied, "elements": numbers},
+            expected={"model": potential.settings, "elements": potential.species},
+        )
+    if not scaled and (potential.scale, potential.shift) != (1.0, 0.0):
+        raise ConfigError(
+            "a MACE of mace-torch has no scale and shift",
+            got={"scale": potential.scale, "shift": potential.shift},
+            fix="give the state of a ScaleShiftMACE",
+        )
+    energies = [potential.atomic_energies[number] for number in numbers]
+    found = {"atomic_energies_fn.atomic_energies": torch.tensor(energies, dtype=torch.float64)}
+    if scaled:
+        for name in ("scale", "shift"):
+            found[f"scale_shift.{name}"] = torch.tensor(getattr(potential, name), dtype=torch.float64)
+    ours = {name: tensor.detach().cpu().double() for name, tensor in potential.state_dict().items()}
+    for link in links(potential, theirs, torch.tensor(numbers).argsort()):
+        weight = ours[link.ours] if link.part is None else ours[link.ours][:, link.part]
+        found[link.theirs] = link.backward(weight)
+        if link.part is not None and not torch.allclose(link.forward(found[link.theirs]), weight, rtol=1e-6, atol=1e-9):
+            raise ConfigError(
+                "the couplings of this state do not write every polynomial of the potential", got=link.theirs
+            )
+    return {
+        name: found[name].reshape(tensor.shape).to(tensor) if name in found else tensor.clone()
+        for name, tensor in state.items()
+    }
+
+
+def _numbers(state: MaceState) -> list[int]:
+    """Atomic numbers in the order of the model's species."""
+    return state.take("atomic_numbers", state.peek("atomic_numbers").numel()).int().tolist()
 
 
 def _check_object(model: nn.Module, mean_neighbours: float | None) -> float:
@@ -117,7 +156,7 @@ def _check_activation(model: Any) -> None:
     x = torch.linspace(-3, 3, last.linear_2.weight.numel(), dtype=weight.dtype, device=weight.device)
     with torch.no_grad():
         values = last.non_linearity(x.unsqueeze(0)).squeeze(0) if hasattr(last, "non_linearity") else None
-    if values is None or not torch.allclose(values, _SILU_OF_E3NN * nn.functional.silu(x), rtol=1e-5, atol=1e-6):
+    if values is None or not torch.allclose(values, SILU_OF_E3NN * nn.functional.silu(x), rtol=1e-5, atol=1e-6):
         raise ConfigError(
             "the last readout of this model cannot be converted",
             got=f"{_class_name(last)} with another activation than SiLU",
@@ -127,78 +166,3 @@ def _check_activation(model: Any) -> None:
 
 def _class_name(module: nn.Module) -> str:
     return getattr(module, "original_name", type(module).__name__)  # TorchScript hides the class
-
-
-def _weights(potential: Potential, state: MaceState, order: Tensor) -> dict[str, Tensor]:
-    """Return the state dict of the potential."""
-    settings = potential.settings
-    species, channels = len(order), settings.channels
-    embedding = state.take("node_embedding.linear.weight", species, channels)[order] * species**-0.5
-    weights = {"network.embedding": embedding}
-    ratio = _SILU_OF_E3NN / NormalizedActivation("silu").scale
-    for index, layer in enumerate(potential.network.layers):  # type: ignore[arg-type]
-        theirs, ours = f"interactions.{index}.", f"network.layers.{index}."
-        found: dict[str, Tensor] = {}
-        found["convolution.mix_in.weight"] = _like(state, theirs + "linear_up.weight", layer.convolution.mix_in)
-        mixed = _like(state, theirs + "linear.weight", layer.convolution.mix_out)
-        found["convolution.mix_out.weight"] = mixed * potential.mean_neighbours**-0.5
-        for name, value in _radial(layer.convolution, state, theirs + "conv_tp_weights.", ratio).items():
-            found["convolution.radial." + name] = value
-        typed = "skip" if layer.skip is not None else "species_map"
-        entries = len(getattr(layer, typed).irreps_out)
-        skip = state.take(theirs + "skip_tp.weight", entries, channels, species, channels)
-        found[f"{typed}.weight"] = skip.permute(2, 0, 1, 3)[order].flatten(1) * species**-0.5
-        for name, value in _contraction(layer.contraction, state, f"products.{index}.", order).items():
-            found["contraction." + name] = value
-        found["mix.weight"] = _like(state, f"products.{index}.linear.weight", layer.mix)
-        weights |= {ours + name: value for name, value in found.items()}
-    for index, readout in enumerate(potential.network.readouts):  # type: ignore[arg-type]
-        theirs, ours = f"readouts.{index}.", f"network.readouts.{index}."
-        if readout.first is None:
-            weights[ours + "last.weight"] = _like(state, theirs + "linear.weight", readout.last)
-        else:
-            weights[ours + "first.weight"] = _like(state, theirs + "linear_1.weight", readout.first)
-            weights[ours + "last.weight"] = _like(state, theirs + "linear_2.weight", readout.last) * ratio
-    return weights
-
-
-def _like(state: MaceState, name: str, module: Any) -> Tensor:
-    return state.take(name, *module.weight.shape)
-
-
-def _radial(convolution: Any, state: MaceState, prefix: str, ratio: float) -> dict[str, Tensor]:
-    """The radial network: its activations scaled, its last columns in the order of our paths."""
-    found = {}
-    for k, weight in enumerate(convolution.radial.weights):
-        # the activation before a layer is scaled otherwise: its weights take that up
-        found[f"weights.{k}"] = state.take(f"{prefix}layer{k}.weight", *weight.shape) * (ratio if k else 1.0)
-    degrees = torch.tensor([entry.ir.l for entry in convolution.product.irreps_out])
-    place = degrees.argsort(stable=True).argsort()  # where each of our paths stands among those sorted by degree
-    last = f"weights.{len(found) - 1}"
-    found[last] = found[last].unflatten(1, (len(place), -1))[:, place].flatten(1)
-    return found
-
-
-def _contraction(contraction: Any, state: MaceState, prefix: str, order: Tensor) -> dict[str, Tensor]:
-    """The weights of the independent couplings, one tensor a degree."""
-    correlation, species = contraction.correlation, len(order)
-    single = Irreps([(1, ir) for ir in contraction.irreps_in.irreps])
-    limit = _MISSED.get(state.dtype, 1e-2)
-    degrees: list[list[Tensor]] = [[] for _ in range(correlation)]
-    for index, ir in enumerate(contraction.irreps_out.irreps):
-        theirs = f"{prefix}symmetric_contractions.contractions.{index}."
-        for degree in range(1, correlation + 1):
-            name = "weights_max" if degree == correlation else f"weights.{correlation - 1 - degree}"
-            paths = state.peek(theirs + name).shape[1]
-            weight = state.take(theirs + name, species, paths, contraction.channels)[order]
-            components = (ir.dim,) if ir.l > 0 else ()
-            couplings = state.take(f"{theirs}U_matrix_{degree}", *components, *[single.dim] * degree, paths)
-            combinations, missed = combinations_of_basis(couplings, single, ir, degree)
-            if missed > limit:
-                raise ConfigError(
-                    f"the couplings of degree {degree} to {ir} are not combinations of those of this package",
-                    got=f"{theirs}U_matrix_{degree}, of which {missed:.1e} is missed",
-                    expected=f"at most {limit:.0e}",
-                )
-            degrees[degree - 1].append(combinations @ weight)
-    return {f"weight_{degree}": torch.cat(parts, dim=1) for degree, parts in enumerate(degrees, start=1)}

@@ -31,9 +31,9 @@ _PARTS = {
     "lora": "low-rank adapters",
 }
 _CONVERTIBLE = (
-    "a MACE or ScaleShiftMACE with one head, the same correlation in every layer, natural parities, Bessel functions of "
-    "the plain distance, RealAgnosticInteractionBlock or RealAgnosticResidualInteractionBlock as first interaction and "
-    "the latter after it, a NonLinearReadoutBlock at the end"
+    "a MACE or ScaleShiftMACE with one head, the same correlation in every layer, natural parities, Bessel functions "
+    "of the plain distance, RealAgnosticInteractionBlock or RealAgnosticResidualInteractionBlock as first interaction "
+    "and the latter after it, a NonLinearReadoutBlock at the end"
 )
 
 

@@ -1,9 +1,10 @@
 """The equivariant products that a potential can be built from, chosen by name.
 
-``clebsch_gordan`` keeps every coupling. ``so2`` is the same convolution computed in the frame of each edge, with the same
-weights and the same numbers. ``gaunt_grid`` and ``gaunt_fourier`` multiply functions on the sphere, and equal each other:
-they replace the many-body product of the MACE-type network (Luo, Chen, Krishnapriyan, ICLR 2024, whose convolution stays
-Clebsch-Gordan) and the convolution of the NequIP-type network, and lose couplings with l1 + l2 + l3 odd.
+``clebsch_gordan`` keeps every coupling. ``so2`` is the same convolution computed in the frame of each edge, with the
+same weights and the same numbers. ``gaunt_grid`` and ``gaunt_fourier`` multiply functions on the sphere and equal each
+other: they replace the many-body product of the MACE-type network (Luo, Chen, Krishnapriyan, ICLR 2024, whose
+convolution stays Clebsch-Gordan) and the convolution of the NequIP-type network, and lose couplings with l1 + l2 + l3
+odd.
 """
 
 from typing import Literal
@@ -14,6 +15,7 @@ from torch import nn
 from intertwine.products import (
     ChannelwiseTensorProduct,
     GauntConvolution,
+    GauntManyBody,
     SO2Convolution,
     SymmetricContraction,
 )
@@ -68,8 +70,6 @@ def many_body_product(
 ) -> nn.Module:
     """Return the product of one atom's features with themselves, weights by species."""
     if product.startswith("gaunt"):
-        from intertwine.products.gaunt_many_body import GauntManyBody
-
         backend = "grid" if product == "gaunt_grid" else "fourier"
         return GauntManyBody(irreps_in, irreps_out, correlation, num_types, backend=backend, layout=LAYOUT, rng=rng)
     return SymmetricContraction(irreps_in, irreps_out, correlation, num_types, LAYOUT, rng)
