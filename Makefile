@@ -26,7 +26,7 @@ $(VENV)/.stamp: pyproject.toml constraints.txt scripts/environment.sh
 
 $(VENV_BENCH)/.stamp: pyproject.toml benchmarks/requirements.txt scripts/environment.sh
 	PYTHON="$(PYTHON)" scripts/environment.sh $(VENV_BENCH) --constraint benchmarks/requirements.txt \
-	  --requirement benchmarks/requirements.txt --editable '.[atoms]'
+	  --requirement benchmarks/requirements.txt --editable '.[train,atoms]'
 
 demo: $(VENV)/.stamp ## train, test and check a small force field on real data (six minutes on two cores)
 	rm -rf runs/demo

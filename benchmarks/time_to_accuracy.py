@@ -157,7 +157,7 @@ def compare(options: argparse.Namespace) -> list[ResultRow]:
                 say(f"intertwine, {seconds:g} s", seed, found[name][seed])
     rows = []
     for name in ("third", "equal"):
-        for test_set in recipe.recipe.data.test:
+        for test_set in (*recipe.recipe.data.test, "validation"):
             ours = {seed: errors[test_set] for seed, errors in found[name].items()}
             peer = fmean(errors[test_set] for errors in found["peer"].values())
             limit = peer * (AT_EQUAL_TIME if name == "equal" else 1.0)

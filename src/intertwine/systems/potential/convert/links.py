@@ -11,7 +11,7 @@ Models are those of Batatia et al. (NeurIPS 2022) as mace-torch writes them with
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -103,26 +103,17 @@ def _radial(convolution: Any, theirs: str, ours: str, ratio: float) -> Iterator[
     degrees = torch.tensor([entry.ir.l for entry in convolution.product.irreps_out])
     sort = degrees.argsort(stable=True)  # which of our paths stands at each place of theirs
     place = sort.argsort()
-    last = len(convolution.radial.weights) - 1
-    for k, weight in enumerate(convolution.radial.weights):
+    names = [f"conv_tp_weights.layer{k}.weight" for k in range(len(convolution.radial.weights))]
+    for k, (name, weight) in enumerate(zip(names, convolution.radial.weights, strict=True)):
         # the activation before a layer is scaled otherwise: its weights take that up
-        link = _scaled(
-            f"{theirs}conv_tp_weights.layer{k}.weight",
-            f"{ours}convolution.radial.weights.{k}",
-            weight,
-            ratio if k else 1.0,
-        )
-        if k < last:
-            yield link
-            continue
-        factor = ratio if k else 1.0
-        yield Link(
-            link.theirs,
-            link.ours,
-            link.shape,
-            lambda w, f=factor: w.unflatten(1, (len(sort), -1))[:, place].flatten(1) * f,
-            lambda w, f=factor: w.unflatten(1, (len(sort), -1))[:, sort].flatten(1) / f,
-        )
+        link = _scaled(theirs + name, f"{ours}convolution.radial.weights.{k}", weight, ratio if k else 1.0)
+        if k == len(names) - 1:
+            link = replace(
+                link,
+                forward=lambda w, f=link.forward: f(w).unflatten(1, (len(sort), -1))[:, place].flatten(1),
+                backward=lambda w, f=link.backward: f(w).unflatten(1, (len(sort), -1))[:, sort].flatten(1),
+            )
+        yield link
 
 
 def _of_species(layer: Any, theirs: str, ours: str, channels: int, order: Tensor) -> Link:

@@ -170,7 +170,8 @@ def settings_of(state: MaceState) -> ModelSettings:
     mixes = state.peek("interactions.0.skip_tp.weight").numel() == (harmonics + 1) * channels**2 * species
     return ModelSettings(
         architecture="mace",
-        cutoff=cutoff,
+        # a number such as 5.1 is not what float32 makes of it, and is what the user wrote
+        cutoff=float(f"{cutoff:.7g}") if state.peek("r_max").dtype == torch.float32 else cutoff,
         layers=layers,
         channels=channels,
         hidden_lmax=outputs - 1,
