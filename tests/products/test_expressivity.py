@@ -219,6 +219,7 @@ def test_multiplicities_count_all_channels(rng):
     assert found.weights == 3 * 4 * channels
     # tensors of rank 3 in 4 x 4 x 4 form a set of dimension 3 (4 + 4 + 4 - 2)
     assert found.rank == channels * (4 + 4 + 4 - 2)
+    assert (found.tied, found.lost) == (64 - 30, ())
     full = expressivity(elementwise, "1x1o", "1x1o", "1x0e", inner=("3x1o", "3x1o", "3x0e"))
     assert (full.rank, full.paths) == (1, 1)
 

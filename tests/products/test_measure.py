@@ -65,7 +65,7 @@ def test_two_more_milliseconds_are_seen_as_two_milliseconds(rng):
     slow = Slowed(product)
     timings = time_calls({"plain": call_of(product, x, y), "slow": lambda: slow(x, y)}, repetitions=40)
     difference = timings["slow"].p10 - timings["plain"].p10  # the machine may be busy, so the quiet calls count
-    assert 2.0e-3 <= difference < 2.6e-3
+    assert 1.95e-3 <= difference < 3e-3
     assert timings["slow"].median - timings["plain"].median >= 1.9e-3
 
 
@@ -205,7 +205,7 @@ def test_rows_hold_what_was_measured(rows):
 
 def test_schema_is_the_published_one_and_more():
     assert list(COLUMNS[:13]) == PUBLISHED_SCHEMA
-    assert {"direction", "p10_s", "p90_s", "repetitions", "threads", "torch"} <= set(COLUMNS)
+    assert {"direction", "p10_s", "p90_s", "repetitions", "clock", "threads", "torch", "commit"} <= set(COLUMNS)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".json"])

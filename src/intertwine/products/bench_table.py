@@ -40,6 +40,7 @@ class BenchRow:
         p10_s, p90_s: percentiles.
         repetitions, warmup_calls: calls counted and thrown away.
         steady: whether the warm-up ended by itself.
+        clock: what was read, ``perf_counter`` of Python.
         threads: of torch on the CPU.
         torch, commit: versions; the commit is empty where unknown.
         peak_flops_s, bandwidth_bytes_s: what this machine reached in a large matrix product and in a large addition.
@@ -65,6 +66,7 @@ class BenchRow:
     repetitions: int | None = None
     warmup_calls: int | None = None
     steady: bool | None = None
+    clock: str = ""
     threads: int | None = None
     torch: str = ""
     commit: str = ""

@@ -79,7 +79,7 @@ def fit_product(name: str, setting: Setting) -> tuple[Product | None, str]:
             return product, ""
     except RepresentationError as error:
         return None, error.message
-    return None, f"{entry.name} writes {everything.irreps_out}, none of it asked for"
+    return None, "nothing that it writes is asked for"
 
 
 def candidates(setting: Setting, names: Sequence[str] | None = None) -> list[Candidate]:
@@ -210,7 +210,7 @@ class _Ready:
             timing.median, self.product.flops(), self.product.bytes(self.dtype),
             self.candidate.expressivity.rank, self.candidate.interactions, direction, setting.outputs,
             timing.p10, timing.p90, timing.repetitions, timing.warmup_calls, timing.steady,
-            torch.get_num_threads(), str(torch.__version__), commit,
+            "perf_counter", torch.get_num_threads(), str(torch.__version__), commit,
             None if limits is None else limits.peak_flops_s,
             None if limits is None else limits.bandwidth_bytes_s,
         )  # fmt: skip

@@ -46,6 +46,7 @@ class Expressivity:
         interactable: the triples of irreps that couple for some weights.
         lost: the triples that the group allows and the operation does not couple.
         group: the group whose irreps were told apart.
+        tied: how many degrees of freedom are missing although their couplings interact.
     """
 
     rank: int
@@ -54,16 +55,12 @@ class Expressivity:
     interactable: tuple[Triple, ...]
     lost: tuple[Triple, ...]
     group: str = "O(3)"
+    tied: int = 0
 
     @property
     def complete(self) -> bool:
         """Whether every equivariant bilinear map can be had."""
         return self.rank == self.paths
-
-    @property
-    def tied(self) -> int:
-        """How many degrees of freedom are missing although their couplings interact."""
-        return max(self.paths - self.rank - len(self.lost), 0)
 
 
 def expressivity(
@@ -185,11 +182,12 @@ def layer_expressivity(
 def _result(rank: int, weights: int, triples: list[Triple], spaces: list[Irreps], group: str) -> Expressivity:
     allowed = allowed_triples(spaces[0], spaces[1], spaces[2], group)
     counts = [_multiplicities(space) for space in spaces]
-    paths = sum(counts[0][a] * counts[1][b] * counts[2][c] for a, b, c in allowed)
+    freedom = {(a, b, c): counts[0][a] * counts[1][b] * counts[2][c] for a, b, c in allowed}
     met = set(triples)
     interactable = tuple(triple for triple in allowed if triple in met)
     lost = tuple(triple for triple in allowed if triple not in met)
-    return Expressivity(rank, weights, paths, interactable, lost, group)
+    tied = sum(freedom[triple] for triple in interactable) - rank
+    return Expressivity(rank, weights, sum(freedom.values()), interactable, lost, group, tied)
 
 
 def _jacobian(

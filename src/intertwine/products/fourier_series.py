@@ -117,6 +117,8 @@ def convolve_fft(
     f: Complex[Tensor, "*batch _ _"], g: Complex[Tensor, "*batch _ _"], orders: int | None = None
 ) -> Complex[Tensor, "*batch _ _"]:
     """Return the same as `convolve` by fast Fourier transforms: values are multiplied on a grid of the torus."""
+    if f.numel() == 0 or g.numel() == 0:  # transforms of nothing are an error of the library below
+        return convolve(f, g, orders)
     width1, width2 = f.shape[-1] - 1, g.shape[-1] - 1
     vmax = width1 + width2 if orders is None else min(orders, width1 + width2)
     frequencies = f.shape[-2] + g.shape[-2] - 1

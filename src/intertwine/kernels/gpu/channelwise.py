@@ -19,7 +19,7 @@ from intertwine.kernels.gpu.channelwise_paths import PathTerms, gradient_chunks,
 from intertwine.kernels.gpu.channelwise_source import Frame, gradient_source, value_source
 from intertwine.kernels.gpu.groups import check_index, group_rows
 from intertwine.kernels.gpu.launch import launch
-from intertwine.kernels.gpu.source import accumulator, lanes_for, make_kernel
+from intertwine.kernels.gpu.source import lanes_for, make_kernel, wide
 from intertwine.kernels.gpu.tables import Table, read_table
 
 __all__ = ["gradient", "tangent", "value"]
@@ -105,7 +105,7 @@ def _kernels(
     read = read_paths(paths, terms.rows, slow)
     lanes = lanes_for(max((path.channels for path in read), default=0), dtype)
     ends = (destination, source) if kind == "value" else (source, destination)
-    frame = Frame(dims, lanes, accumulator(dtype), *ends, along)
+    frame = Frame(dims, lanes, str(wide(dtype)).replace("torch", "tl"), *ends, along)
     chunks = value_chunks(read) if kind == "value" else gradient_chunks(read)
     lines = (value_source(frame, c) if kind == "value" else gradient_source(frame, c, wanted) for c in chunks)
     return _Kernels([make_kernel(kind, text) for text in lines], chunks, lanes)
@@ -148,10 +148,9 @@ def _run_letters(problem: _Problem, g: Tensor, along: str, tangents: list[Tensor
     x, y, w = problem.inputs
     kernels = problem.kernels("gradient", along, letters)
     parts = sum(kernels.blocks)
-    wide = torch.float32 if y.dtype == torch.bfloat16 else y.dtype
     found = {
         "x": lambda: _empty(x, x.shape, kernels.covers("x", x.shape[1])),
-        "y": lambda: _empty(y, (parts, *y.shape), kernels.all_read_y(y.shape[1]), wide),
+        "y": lambda: _empty(y, (parts, *y.shape), kernels.all_read_y(y.shape[1]), wide(y.dtype)),
         "w": lambda: _empty(w, w.shape, kernels.covers("w", w.shape[1])),
     }
     outputs = {letter: found[letter]() for letter in letters}

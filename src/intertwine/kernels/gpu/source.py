@@ -9,9 +9,7 @@ import torch
 import triton
 import triton.language as tl
 
-__all__ = ["accumulator", "indent", "lanes_for", "make_kernel", "number", "total"]
-
-_ACCUMULATORS = {torch.float32: "tl.float32", torch.float64: "tl.float64", torch.bfloat16: "tl.float32"}
+__all__ = ["indent", "lanes_for", "make_kernel", "number", "number_type", "total", "wide"]
 
 
 def make_kernel(name: str, lines: Iterable[str]) -> Any:
@@ -27,9 +25,14 @@ def make_kernel(name: str, lines: Iterable[str]) -> Any:
     return triton.jit(scope[name])
 
 
-def accumulator(dtype: torch.dtype) -> str:
-    """Return what a kernel computes with, as Triton calls it: bfloat16 is added up in float32."""
-    return _ACCUMULATORS[dtype]
+def wide(dtype: torch.dtype) -> torch.dtype:
+    """Return what a kernel computes with: float32 for bfloat16, else the dtype itself."""
+    return torch.float32 if dtype == torch.bfloat16 else dtype
+
+
+def number_type(dtype: torch.dtype) -> tl.dtype:
+    """Return what a kernel computes with, as Triton's type."""
+    return tl.float64 if dtype == torch.float64 else tl.float32
 
 
 def lanes_for(channels: int, dtype: torch.dtype) -> int:

@@ -1,0 +1,171 @@
+"""``intertwine products``: what each action prints and writes, and its exit status."""
+
+import json
+
+import pytest
+
+from intertwine.products.bench_table import read_bench
+from intertwine.products.registry import list_products
+
+QUICK = ("--batch", 20, "--repetitions", 5, "--seconds", 0.2)
+TWO = ("--products", "clebsch_gordan_sparse", "gaunt_grid")
+
+
+def lines_of(out):
+    return {line.split()[0]: line for line in out.splitlines() if line.strip()}
+
+
+def test_list_names_every_product_or_tells_about_one(call):
+    status, out, err = call("products", "list")
+    assert (status, err) == (0, "")
+    rows = lines_of(out)
+    assert {entry.name for entry in list_products()} <= set(rows)
+    assert "even, tied" in rows["gaunt_grid"]
+    assert "all, free" in rows["clebsch_gordan_dense"]
+    assert "SO(3) only" in rows["matrix"]
+    out = call("products", "list", "--kind", "many_body")[1]
+    assert "gaunt_many_body" in out
+    assert "gaunt_grid" not in out
+    status, out, _ = call("products", "list", "gtp")
+    assert status == 0
+    assert "intertwine.products.gaunt.GauntGrid" in out
+    assert "cross product of two vectors" in out
+
+
+def test_compare_shows_counts_and_what_is_lost(call):
+    status, out, _ = call("products", "compare", "--lmax", 3, "--skip_time")
+    assert status == 0
+    rows = lines_of(out)
+    assert rows["clebsch_gordan_dense"].split()[1:4] == ["44/44", "44/44", "14368"]
+    assert rows["gaunt_grid"].split()[1:3] == ["30/44", "13/44"]
+    assert rows["gaunt_curl"].split()[1:3] == ["14/44", "9/44"]
+    assert rows["gaunt_complete"].split()[1:3] == ["44/44", "18/44"]
+    assert rows["matrix"].split()[1:3] == ["44/44", "13/44"]
+    assert "lost 1o x 1o -> 1e and 13 more, independent strengths" in out
+    assert "low_rank" not in rows
+
+
+def test_compare_measures_time_and_time_for_each_degree_of_freedom(call):
+    status, out, _ = call("products", "compare", "--lmax", 1, "--outputs", "natural", *TWO, *QUICK)
+    assert status == 0
+    for name in TWO[1:]:
+        *_, flops, count, milliseconds, share = lines_of(out)[name].split()
+        assert int(flops) > 0
+        assert int(count) > 0
+        assert float(share) == pytest.approx(1e3 * float(milliseconds) / 5, rel=0.02)
+    assert "20 samples" in out
+
+
+def test_compare_says_that_there_is_no_path_and_times_nothing(call):
+    status, out, _ = call("products", "compare", "--setting", "SISO", "--lmax", 3, "--outputs", "natural", *QUICK)
+    assert status == 0
+    assert out == "SISO with L = 3: no allowed path, expressivity 0; nothing is timed\n"
+
+
+def test_explain_answers_by_words_and_by_status(call):
+    status, out, _ = call("products", "explain", "2o x 2o -> 1e", "--product", "gaunt_grid")
+    assert status == 1
+    assert "impossible, l1 + l2 + l3 = 2 + 2 + 1 = 5 is odd" in out
+    assert "clebsch_gordan_dense, gaunt_curl, gaunt_complete, matrix_parity" in out
+    status, out, _ = call("products", "explain", "1o x 1o -> 1e", "--product", "gaunt_curl")
+    assert status == 0
+    assert "possible with constant 1.19682" in out
+    status, out, _ = call("products", "explain", "1o x 1o -> 1e")
+    assert status == 0
+    rows = lines_of(out)
+    assert " impossible " in rows["gaunt_fourier"]
+    assert rows["clebsch_gordan_sparse"].split()[1:3] == ["possible", "1.73205"]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json"])
+def test_bench_writes_a_table_that_plot_draws(call, tmp_path, suffix):
+    table = tmp_path / f"bench.{suffix}"
+    words = ("--lmax", "1:2", "--settings", "MIMO", "SISO", *TWO, *QUICK, "--output", table)
+    status, out, err = call("products", "bench", *words)
+    assert (status, err) == (0, "")
+    rows = read_bench(table)
+    assert [(row.setting, row.lmax, row.product) for row in rows] == [
+        (setting, lmax, product) for setting, lmax in (("MIMO", 1), ("MIMO", 2), ("SISO", 2)) for product in TWO[1:]
+    ]
+    assert all(row.peak_flops_s and row.bandwidth_bytes_s for row in rows)
+    assert "SISO L = 1: no allowed path" in out
+    assert "6 rows written" in out
+    if suffix == "json":
+        assert json.loads(table.read_text())[0]["product"] == "clebsch_gordan_sparse"
+        return
+    status, out, _ = call("products", "plot", table)
+    assert status == 0
+    page = (tmp_path / "bench.html").read_text()
+    assert "Roofline" in page
+    assert "gaunt_grid" in page
+    assert str(tmp_path / "bench.html") in out
+
+
+def test_bench_of_nothing_has_status_1_and_keeps_an_old_file(call, tmp_path):
+    old = tmp_path / "bench.csv"
+    old.write_text("precious")
+    status, out, _ = call("products", "bench", "--lmax", 1, "--settings", "SISO", "--output", old, *TWO, *QUICK)
+    assert status == 1
+    assert "nothing is timed" in out
+    assert old.read_text() == "precious"
+
+
+@pytest.mark.parametrize("action", ["list", "compare", "explain", "bench", "plot"])
+def test_every_action_has_help(call, action):
+    status, out, err = call("products", action, "--help")
+    assert (status, err) == (0, "")
+    assert out.startswith(f"usage: intertwine products {action}")
+
+
+def test_help_names_the_actions(call):
+    status, out, _ = call("products", "--help")
+    assert status == 0
+    assert "list,compare,explain,bench,plot" in out
+    assert "  products " in call("--help")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        ((), "required"),
+        (("lits",), "did you mean `list`?"),
+        (("list", "gaunt_gird"), "did you mean `gaunt_grid`?"),
+        (("list", "--kind", "produkt"), "did you mean `product`?"),
+        (("explain", "1o x 1o"), "2o x 2o -> 1e"),
+        (("explain", "1o x 1o -> 1e", "--product", "gaunt_crul"), "did you mean `gaunt_curl`?"),
+        (("compare", "--setting", "MUMO"), "SISO, SIMO, MIMO"),
+        (("compare", "--products", "gaunt_gird"), "did you mean `gaunt_grid`?"),
+        (("compare", "--direction", "backwards"), "did you mean `backward`?"),
+        (("compare", "--batch", "0"), ">= 1"),
+        (("bench", "--lmax", "1:x"), "1:6"),
+        (("bench", "--dtype", "float23"), "did you mean `float32`?"),
+        (("bench", "--backends", "compile"), "did you mean `compiled`?"),
+    ],
+)
+def test_wrong_usage_has_status_2_and_a_sentence(call, tmp_path, monkeypatch, words, part):
+    monkeypatch.chdir(tmp_path)
+    status, _, err = call("products", *words)
+    assert status == 2
+    assert part in err
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("bench", "--output", "bench.xlsx"), ".csv or .json"),
+        (("plot", "none.csv"), "there is no such file"),
+        (("plot", "bench.csv", "--output", "bench.gif"), ".html, .svg"),
+    ],
+)
+def test_files_that_cannot_be_have_status_1_and_a_sentence(call, tmp_path, monkeypatch, words, part):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bench.csv").write_text(
+        "lmax,setting,product,backend,channels,batch,dtype,device,time_s,flops,bytes,expressivity,n_interactions\n"
+        "1,MIMO,gaunt_grid,eager,1,10,float32,cpu,0.5,10,20,5,5\n"
+    )
+    status, _, err = call("products", *words)
+    assert status == 1
+    assert part in err
+    assert "Traceback" not in err
