@@ -108,7 +108,7 @@ def test_rank_equals_the_closed_form(name):
 @pytest.mark.parametrize(
     ("name", "rule"),
     [("gaunt_grid", is_even), ("gaunt_curl", is_odd), ("matrix", always)],
-    ids=lambda value: str(value),
+    ids=["even", "odd", "all"],
 )
 def test_rank_of_multiplied_weights_is_that_of_the_incidence_matrix(name, rule):
     for lmax in range(1, 6):

@@ -1,4 +1,4 @@
-"""The odd couplings: against gradients by autograd and their integral, closed forms, and the completion of Gaunt products."""
+"""The odd couplings: against gradients by autograd and their integrals, closed forms, and all couplings together."""
 
 import itertools
 from math import pi

@@ -1,4 +1,4 @@
-"""The grid on the sphere: harmonics and gradients against other paths to them, exactness, and that less is not exact."""
+"""The grid on the sphere: harmonics and gradients against other ways to them, exactness, and that less is not."""
 
 from math import pi
 

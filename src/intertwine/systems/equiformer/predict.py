@@ -1,0 +1,161 @@
+"""Energies and forces for a user's own structures, or for OC20 databases."""
+
+from collections.abc import Sequence
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from intertwine.errors import DataError, NumericsError
+from intertwine.reporting.files import write_text
+from intertwine.systems.equiformer.data import (
+    Structure,
+    collate_surfaces,
+    make_graph,
+    read_structures,
+    require_ase,
+)
+from intertwine.training.pretrained import load_pretrained
+from intertwine.training.run import Run, open_run
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+__all__ = ["load_model", "predict", "predict_files"]
+
+
+def load_model(source: Any, device: str = "cpu", dtype: torch.dtype | None = None) -> Any:
+    """Return a trained network for inference, with frozen weights, that nobody else holds.
+
+    Args:
+        source: a run or its folder, the folder of a saved model, or a network (of which a copy is made).
+        device: where to put it.
+        dtype: of its weights and of what is computed with them; as saved when not given.
+
+    Raises:
+        ConfigError: if the folder of a run has no model yet.
+        CheckpointError: if there is no saved model, or it cannot be read.
+    """
+    if isinstance(source, torch.nn.Module):
+        from copy import deepcopy
+
+        model = deepcopy(source)
+    elif isinstance(source, Run):
+        model = source.model()
+    elif (Path(source) / "recipe.yaml").exists():
+        model = open_run(source).model()
+    else:
+        model = load_pretrained(Path(source).expanduser())
+    return model.to(device=device, dtype=dtype).requires_grad_(False).eval()
+
+
+def predict_files(
+    run: Any,
+    files: Sequence[str | Path],
+    *,
+    output: str | Path = ".",
+    device: str = "cpu",
+    batch_size: int = 32,
+) -> list[Path]:
+    """Predict all structures of all files, and write ``<name>.predicted.extxyz`` for each of them into a folder.
+
+    ``energy`` (eV) and ``forces`` (eV/Å) are the model's; those of the file are kept as ``reference_energy`` and
+    ``reference_forces``. Tags stay, and fixed atoms stay fixed. A file is written when all its structures are done.
+
+    Args:
+        run: anything that `load_model` takes.
+        files: ``.lmdb`` databases or folders of them, or files that ASE reads.
+        output: the folder to write to; it is made if it is not there.
+        device: where to compute.
+        batch_size: structures per call of the network.
+
+    Raises:
+        DataError: if a file cannot be read, or has elements that the model does not know.
+        NumericsError: if a prediction is not a finite number.
+    """
+    paths = [Path(file).expanduser() for file in files]
+    names = [f"{path.stem or path.name}.predicted.extxyz" for path in paths]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(
+            "two of these files would be written to one place",
+            got=", ".join(map(str, paths)),
+            expected="files with different names",
+            fix="predict them one at a time, into different folders",
+        )
+    ase = require_ase()
+    model = load_model(run, device)
+    read = [read_structures(path) for path in paths]
+    folder = Path(output).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, structures in zip(names, read, strict=True):
+        text = StringIO()
+        ase.io.write(text, predict(model, structures, batch_size=batch_size), format="extxyz")
+        write_text(folder / name, text.getvalue())
+        written.append(folder / name)
+    return written
+
+
+def predict(model: Any, structures: Sequence[Structure], *, batch_size: int = 32) -> list["Atoms"]:
+    """Return the structures as ``ase.Atoms`` with the model's results attached, as from `predict_files`."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+
+    parameter, settings = next(model.parameters()), model.settings
+    predicted = []
+    for start in range(0, len(structures), batch_size):
+        some = [structures[place] for place in range(start, min(start + batch_size, len(structures)))]
+        graphs = [make_graph(s, settings.cutoff, settings.max_neighbours, settings.elements) for s in some]
+        batch = collate_surfaces(_unlabelled(graphs)).to(parameter.device, parameter.dtype)
+        with torch.no_grad():
+            found = model(**batch.inputs())
+        forces = found["forces"].split(batch.atoms.num_atoms.tolist())
+        for place, structure in enumerate(some):
+            results = {"energy": float(found["energy"][place]), "forces": forces[place].double().cpu().numpy()}
+            _check_finite(results, structure)
+            atoms = _atoms(structure)
+            atoms.calc = SinglePointCalculator(atoms, **results)
+            predicted.append(atoms)
+    return predicted
+
+
+def _unlabelled(graphs: Sequence[Any]) -> list[Any]:
+    """Drop labels: a file may have them for some structures only, and nothing here needs them."""
+    from dataclasses import replace
+
+    return [replace(graph, atoms=replace(graph.atoms, energy=None, forces=None)) for graph in graphs]
+
+
+def _atoms(structure: Structure) -> "Atoms":
+    """Return the structure as ASE has it, with the labels of the file under names of their own."""
+    import ase
+    from ase.constraints import FixAtoms
+
+    if isinstance(structure.source, ase.Atoms):
+        atoms = structure.source.copy()
+        for name in ("energy", "forces"):
+            atoms.info.pop(name, None)
+            atoms.arrays.pop(name, None)
+    else:
+        atoms = ase.Atoms(structure.numbers, structure.positions, cell=structure.cell, pbc=structure.pbc)
+        atoms.set_tags(structure.tags)
+        if not structure.free.all():
+            atoms.set_constraint(FixAtoms(mask=~structure.free))
+        atoms.info.update(structure.source or {})
+    if structure.energy is not None:
+        atoms.info["reference_energy"] = structure.energy
+    if structure.forces is not None:
+        atoms.arrays["reference_forces"] = structure.forces
+    return atoms
+
+
+def _check_finite(results: dict[str, Any], structure: Structure) -> None:
+    for name, value in results.items():
+        if not np.isfinite(value).all():
+            raise NumericsError(
+                f"{structure.where}: the predicted {name} is not a finite number",
+                got=value if name == "energy" else f"{name} with NaN or infinity",
+                fix="look for atoms that are too close, and try the model with `intertwine evaluate`",
+            )

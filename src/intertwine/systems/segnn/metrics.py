@@ -1,0 +1,89 @@
+"""The errors by which predicted positions are compared, as torchmetrics.
+
+Every metric is updated with predicted positions and the batch they belong to: ``metric.update(predicted, batch)``. Sums
+are kept in float64 and add up over batches and processes, so an error over ragged batches is that of the whole set.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
+
+from intertwine.errors import DataError
+from intertwine.systems.segnn.data import ParticleBatch
+
+__all__ = ["MeanDistance", "PositionMAE", "PositionMSE", "position_metrics"]
+
+
+def position_metrics() -> MetricCollection:
+    """Return the errors that a table of a predictor shows, by name."""
+    chosen: dict[str, Metric | MetricCollection] = {
+        "position_mse": PositionMSE(),
+        "position_mae": PositionMAE(),
+        "mean_distance": MeanDistance(),
+    }
+    # each metric has its own sums: groups would only save a little and share their state
+    return MetricCollection(chosen, compute_groups=False)
+
+
+class _Mean(Metric):
+    """A mean of numbers that a subclass makes of the errors of positions."""
+
+    is_differentiable = False
+    higher_is_better = False
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, predicted: Float[Tensor, "nodes 3"], batch: ParticleBatch) -> None:
+        """Add the errors of a batch.
+
+        Raises:
+            DataError: if the batch has no targets.
+        """
+        if batch.targets is None:
+            raise DataError(
+                f"{type(self).__name__} needs later positions to compare with",
+                got="a batch without targets",
+                fix="use `intertwine predict` for simulations whose future is not known",
+            )
+        numbers = self.numbers(predicted.detach().double() - batch.targets.double())
+        self.total += numbers.sum()
+        self.count += numbers.numel()
+
+    def numbers(self, error: Float[Tensor, "nodes 3"]) -> Tensor:
+        """Return the numbers to average."""
+        raise NotImplementedError
+
+    def compute(self) -> Tensor:
+        """Return the mean; NaN before the first update."""
+        return self.total / self.count
+
+
+class PositionMSE(_Mean):
+    """Mean over coordinates of the squared error: the published metric."""
+
+    def numbers(self, error: Float[Tensor, "nodes 3"]) -> Tensor:
+        """Return the squared errors."""
+        return error.square()
+
+
+class PositionMAE(_Mean):
+    """Mean over coordinates of the absolute error."""
+
+    def numbers(self, error: Float[Tensor, "nodes 3"]) -> Tensor:
+        """Return the absolute errors."""
+        return error.abs()
+
+
+class MeanDistance(_Mean):
+    """Mean over particles of the distance between predicted and true position; a few close encounters weigh less."""
+
+    def numbers(self, error: Float[Tensor, "nodes 3"]) -> Tensor:
+        """Return the distances."""
+        return torch.linalg.vector_norm(error, dim=-1)
