@@ -1,4 +1,4 @@
-"""Triton kernels without a device: families on CPU tensors through the interpreter, and tests in a process of their own.
+"""Triton kernels without a device: families that run them through the interpreter, and tests in a process of its own.
 
 Triton reads ``TRITON_INTERPRET`` when it is imported. Files named ``interpreted_*`` and ``compiled_*`` hold tests for
 such a process; the ``test_gpu_*`` files start it, so that no other test of the session sees the variable or Triton.

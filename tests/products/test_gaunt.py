@@ -267,6 +267,16 @@ def test_compiled_whole_with_gradients_of_first_and_second_order(kind, rng):
     compare_outputs("compile", found, (z, first, second), "compiled and eager disagree", epsilons=None)
 
 
+@pytest.mark.parametrize("kind", [GauntGrid, GauntFourierFFT])
+def test_exported_for_any_number_of_samples(kind, rng):
+    product = kind(natural(1), natural(1))
+    few, many = (inputs_of(product, rng, count, dtype=torch.float32) for count in (3, 8))
+    product(*few)  # a kernel is checked at its first use, which is not to be traced
+    samples = torch.export.Dim("samples")
+    exported = torch.export.export(product, few, dynamic_shapes=({0: samples}, {0: samples}))
+    torch.testing.assert_close(exported.module()(*many), product(*many))
+
+
 def test_results_repeat_to_the_bit(rng):
     x, y = inputs_of(GauntGrid(natural(2), natural(2)), rng, 50, dtype=torch.float32)
     for kind in ALL:

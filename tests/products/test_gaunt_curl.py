@@ -200,7 +200,7 @@ def test_rotations_and_reflections(kind, dtype, bound, in1, in2, rng):
 
 def test_a_twin_without_the_second_half_of_the_cross_product_is_caught(rng):
     product = GauntCurl("1o + 2e", "1o").double()
-    product.from_grid = torch.cat([product.from_grid[: product.points], 0 * product.from_grid[product.points :]])
+    product.to_grid2 = torch.cat([product.to_grid2[: product.points], 0 * product.to_grid2[product.points :]])
     x, y = inputs_of(product, rng, 6)
     assert equivariance_error(product, {"x": x, "y": y}, rng=rng, dtype=None).worst.relative > 1e-2
 

@@ -106,12 +106,14 @@ class Family:
             return self._operators[0](*args)
         return self.reference(*args)
 
-    @torch.compiler.assume_constant_result
     def ready(self, device: str, dtype: torch.dtype) -> bool:
         """Return whether a kernel runs for this device and dtype; the first call builds it and checks it."""
         if not kernels_wanted() or device not in self._implementations:
             return False
         return self.state(device, dtype) == "ready"
+
+    # what torch.compiler.assume_constant_result does, which would import the compiler, and Triton where it is there
+    ready._dynamo_marked_constant = True  # pyright: ignore[reportFunctionMemberAccess]
 
     def state(self, device: str, dtype: torch.dtype) -> str:
         """Return ``ready``, or the reason why the reference runs instead of a kernel."""

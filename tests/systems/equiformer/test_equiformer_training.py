@@ -20,7 +20,7 @@ from intertwine.systems.equiformer.predict import load_model, predict, predict_f
 from intertwine.systems.equiformer.published import SPLITS, figure, published
 from intertwine.systems.equiformer.report import report, sections
 from intertwine.systems.equiformer.reproduce import reproduce, result_row
-from intertwine.systems.equiformer.settings import LossSettings, SurfaceSettings
+from intertwine.systems.equiformer.settings import LossSettings
 from intertwine.systems.equiformer.training import EquiformerTraining, surface_loss
 from intertwine.training.recipes import load_recipe
 from intertwine.training.settings import TrainingSettings
@@ -302,6 +302,7 @@ def test_published_figures_stand_beside_the_whole_of_oc20_only():
     assert result_row(("self_mix/val_id", "efwt", "%"), {0: 1.0}, "paper", 6, {}).paper is None
 
 
+@pytest.mark.slow
 def test_learns_forces_of_copper_in_seconds(tmp_path):
     """A small network with self-interaction learns the forces of one kind of surface.
 
@@ -323,7 +324,3 @@ def test_learns_forces_of_copper_in_seconds(tmp_path):
     zero = found.baselines["zero model"]["test"]
     assert found.row("test", "force_mae").value < 0.7 * zero["force_mae"]
     assert found.row("test", "force_cosine").value > 0.6
-
-
-def test_surfaces_of_the_recipe_are_those_of_the_settings():
-    assert load_recipe("equiformer/oc20_2m", scale="cpu").recipe.data.surfaces == SurfaceSettings()

@@ -216,9 +216,10 @@ def test_the_report_shows_what_the_files_say(run, tmp_path):
         "blind to handedness (baseline)",
         "The Price of Freedom (paper)",
     ]
+    guesses = Evaluation.read(run.folder).array("turned", "scores").argmax(-1)
     confusion, scene = (picture.figure for picture in found["Accuracy"].figures)
     assert np.array(confusion.data[0].z).sum(1).tolist() == [1] * 8
-    assert len(scene.data) == 16
+    assert [trace.text[0] for trace in scene.data[2::3]] == [list(SHAPES)[i] for i in guesses]
     page = report(run)
     assert page.stat().st_size < 8e6
     assert "multiplicity: 1" in page.read_text()

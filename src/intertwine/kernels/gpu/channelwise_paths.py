@@ -6,6 +6,7 @@ and a program must not take more rows than fit.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from intertwine.errors import ShapeError
 
@@ -75,12 +76,13 @@ def read_paths(paths: Sequence[int], terms: Sequence[Sequence[float]], slow: boo
         for i, j, k, value in terms[first:last]:
             pairs.setdefault((int(i), int(k)), []).append((y + int(j), value))
         table = tuple((i, k, tuple(values)) for (i, k), values in sorted(pairs.items()))
-        rows = [
-            tuple(Row(begin + i, dim) if slow and dim > 1 else Row(begin + i * channels) for i in range(dim))
-            for begin, dim in ((x, dim1), (z, dim3))
-        ]
-        found.append(PathTerms(*rows, w, channels, table))
+        found.append(PathTerms(_rows(x, dim1, channels, slow), _rows(z, dim3, channels, slow), w, channels, table))
     return found
+
+
+def _rows(begin: int, dim: int, channels: int, slow: bool) -> tuple[Row, ...]:
+    """Return the components of a block."""
+    return tuple(Row(begin + i, dim) if slow and dim > 1 else Row(begin + i * channels) for i in range(dim))
 
 
 def value_chunks(paths: Sequence[PathTerms]) -> list[list[PathTerms]]:
@@ -109,7 +111,7 @@ def _overlapping(
     owner = list(range(len(paths)))
     for rows_of in kinds:
         spans = sorted((*span, n) for n, path in enumerate(paths) for span in _spans(rows_of(path), path.channels))
-        for (low, high, stride, n), (low2, high2, stride2, m) in zip(spans, spans[1:], strict=False):
+        for (low, high, stride, n), (low2, high2, stride2, m) in pairwise(spans):
             if high <= low2:
                 continue
             if (low, high, stride) != (low2, high2, stride2):

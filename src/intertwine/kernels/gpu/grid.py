@@ -69,12 +69,8 @@ def _multiply(
     total = tl.zeros([OUT, COLUMNS], NUMBER)
     for first in range(0, points, POINTS):
         row, line = first + tl.arange(0, POINTS)[:, None], first + tl.arange(0, POINTS)[None, :]
-        on_a = _on_points(
-            a, to_a, row, column, inside, points, dim_a, channels, A, POINTS, COLUMNS, NUMBER, PRECISION
-        )
-        on_b = _on_points(
-            b, to_b, row, column, inside, points, dim_b, channels, B, POINTS, COLUMNS, NUMBER, PRECISION
-        )
+        on_a = _on_points(a, to_a, row, column, inside, points, dim_a, channels, A, POINTS, COLUMNS, NUMBER, PRECISION)
+        on_b = _on_points(b, to_b, row, column, inside, points, dim_b, channels, B, POINTS, COLUMNS, NUMBER, PRECISION)
         product = on_a * on_b
         if MOVING_B:
             product = on_a * _on_points(

@@ -66,7 +66,7 @@ def check_index(index: Int64[Tensor, " rows"] | None, count: int, words: str) ->
         return
     good: Bool[Tensor, ""] = ((index >= 0) & (index < count)).all()
     if index.is_cuda:
-        torch._assert_async(good, words)
+        torch._assert_async(good, words)  # pyright: ignore[reportPrivateImportUsage]
     elif not good:
         raise ShapeError(
             words, got={"smallest": int(index.min()), "largest": int(index.max())}, expected=f"0 to {count - 1}"

@@ -56,15 +56,15 @@ class _Tables:
         terms = [(t, components[n], out) for t, (n, out) in enumerate(zip(monomials.rows, outs.rows, strict=True))]
         self.value = _products([(out, t, factors, out) for t, factors, out in terms], dim_out, device)
         steps = [
-            (factors[q], t, factors[:q] + factors[q + 1 :], out) for t, factors, out in terms for q in range(len(factors))
+            (factors[q], t, factors[:q] + factors[q + 1 :], out)
+            for t, factors, out in terms
+            for q in range(len(factors))
         ]
         self.gradient = _products(steps, dim, device)
         self.single = _products([(t, t, factors, out) for t, factors, out in terms], len(terms), device)
 
 
-def _products(
-    rows: Sequence[tuple[int, int, tuple[int, ...], int]], places: int, device: torch.device
-) -> _Products:
+def _products(rows: Sequence[tuple[int, int, tuple[int, ...], int]], places: int, device: torch.device) -> _Products:
     """Return the table of rows (place, term, factors, output)."""
     rows = sorted(rows, key=lambda row: row[0])
     degree = max((len(factors) for _, _, factors, _ in rows), default=0)
@@ -96,7 +96,9 @@ class _Problem:
         self.shared = {"TERMS": _TERMS, "LANES": self.lanes, "NUMBER": number_type(self.x.dtype)}
         self.blocks = -(-self.x.shape[2] // self.lanes)
 
-    def sum_terms(self, products: _Products, places: int, g: Tensor | None, tv: Tensor | None, tx: Tensor | None) -> Tensor:
+    def sum_terms(
+        self, products: _Products, places: int, g: Tensor | None, tv: Tensor | None, tx: Tensor | None
+    ) -> Tensor:
         """Return, for every atom, the sum of the products of each place, or its tangent."""
         x, v = self.x, self.v
         atoms, dim, channels = x.shape
@@ -105,9 +107,9 @@ class _Problem:
         tensors = [absent if a is None else a for a in (g, tv, tx)]
         sizes = (v.shape[1] * channels, dim * channels, self.dim_out * channels, places * channels, channels)
         launch(
-            sum_terms, (atoms, places, self.blocks), out, v, x, *tensors, self.species, products.terms, products.factors,
-            products.outs, products.begin, *sizes, DEGREE=products.factors.shape[1], GRADIENT=g is not None,
-            MOVING_V=tv is not None, MOVING_X=tx is not None, **self.shared,
+            sum_terms, (atoms, places, self.blocks), out, v, x, *tensors, self.species, products.terms,
+            products.factors, products.outs, products.begin, *sizes, DEGREE=products.factors.shape[1],
+            GRADIENT=g is not None, MOVING_V=tv is not None, MOVING_X=tx is not None, **self.shared,
         )  # fmt: skip
         return out
 
@@ -129,9 +131,7 @@ class _Problem:
         launch(sum_parts, (kinds, -(-size // 128)), dv, parts, tiles.part, size, LANES=128)
         return dv
 
-    def gradient(
-        self, g: Tensor, tangents: Sequence[Tensor | None], wanted: Sequence[bool]
-    ) -> list[Tensor | None]:
+    def gradient(self, g: Tensor, tangents: Sequence[Tensor | None], wanted: Sequence[bool]) -> list[Tensor | None]:
         """Return the derivatives by x and v, where wanted, or their tangents along those that are given."""
         tx, tv = tangents
         dx = self.sum_terms(self.tables.gradient, self.x.shape[1], g, tv, tx) if wanted[0] else None

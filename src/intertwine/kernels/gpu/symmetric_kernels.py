@@ -1,7 +1,7 @@
 """The kernels of symmetric polynomials: sums of products whose factors a table names.
 
-A program holds a few terms at once, for one block of channels. It reads components where the first-level cache has them:
-which ones belong to a term is a table, so that one short kernel serves polynomials of any size.
+A program holds a few terms at once, for one block of channels. It reads components where the first-level cache has
+them: which ones belong to a term is a table, so that one short kernel serves polynomials of any size.
 """
 
 import triton
@@ -30,7 +30,7 @@ def sum_terms(
         inside = real & (lane < channels)
         monomial = tl.full([TERMS, LANES], 1.0, NUMBER)
         moved = tl.zeros([TERMS, LANES], NUMBER)
-        for n in tl.static_range(DEGREE):
+        for n in tl.static_range(DEGREE):  # pyright: ignore[reportGeneralTypeIssues]
             factor = tl.load(factors + place * DEGREE + n, mask=real, other=-1)
             given = inside & (factor >= 0)
             at = atom * row_x + factor * channels + lane
@@ -40,10 +40,7 @@ def sum_terms(
             monomial = monomial * component
         term = tl.load(terms + place, mask=real, other=0) * channels
         weight = tl.load(v + weights + term, mask=inside, other=0.0).to(NUMBER)
-        if MOVING_X:
-            product = weight * moved
-        else:
-            product = weight * monomial
+        product = weight * (moved if MOVING_X else monomial)
         if MOVING_V:
             change = tl.load(tv + weights + term, mask=inside, other=0.0).to(NUMBER) * monomial
             if MOVING_X:
@@ -75,7 +72,7 @@ def sum_atoms(
         atom = tl.load(order + place)
         monomial = tl.full([TERMS, LANES], 1.0, NUMBER)
         moved = tl.zeros([TERMS, LANES], NUMBER)
-        for n in tl.static_range(DEGREE):
+        for n in tl.static_range(DEGREE):  # pyright: ignore[reportGeneralTypeIssues]
             factor = tl.load(factors + term * DEGREE + n, mask=real, other=-1)
             given = inside & (factor >= 0)
             at = atom * row_x + factor * channels + lane

@@ -4,6 +4,8 @@ from intertwine.training.system import RecipeInfo, System
 
 __all__ = ["SYSTEM"]
 
+_SPLITS = ("id", "ood_ads", "ood_cat", "ood_both")
+
 SYSTEM = System(
     name="equiformer",
     package=__name__,
@@ -20,7 +22,7 @@ SYSTEM = System(
     recipes={
         "oc20_2m": RecipeInfo(
             "OC20 S2EF, 2M split; the cpu and smoke scales make small surfaces of their own",
-            data=("oc20/s2ef/2M/train", *(f"oc20/s2ef/all/{name}" for name in ("val_id", "val_ood_ads"))),
+            data=("oc20/s2ef/2M/train", *(f"oc20/s2ef/all/val_{name}" for name in _SPLITS)),
         ),
     },
     paper="Liao et al., EquiformerV2, ICLR 2024; Luo, Chen, Krishnapriyan, Gaunt tensor products, ICLR 2024",

@@ -25,6 +25,9 @@ __all__ = ["GRID_TOLERANCE", "check", "check_batch", "check_model", "evaluate", 
 GRID_TOLERANCE = 0.05
 """Largest error of rotations, relative to the largest output, that counts as the aliasing of a sphere grid."""
 
+_KEPT = 5000
+"""Structures of a test set whose predictions are kept for pictures."""
+
 
 def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
     """Return the measures of OC20 on every test set of the run's recipe, and their means over the sets.
@@ -69,6 +72,8 @@ def evaluate_batches(
 ) -> tuple[dict[str, tuple[float, str]], dict[str, np.ndarray], dict[str, float]]:
     """Return measures with their units, predictions beside references as arrays, and the measures of a zero model.
 
+    The arrays are for pictures, and of the first structures only: OC20's splits have a million each.
+
     Args:
         model: the network.
         batches: with labels.
@@ -76,6 +81,7 @@ def evaluate_batches(
     metrics, trivial = surface_metrics(), surface_metrics()
     parameter = next(model.parameters())
     parts: dict[str, list[Tensor]] = {}
+    kept = 0
     for batch in batches:
         moved = batch.to(parameter.device, parameter.dtype)
         with torch.no_grad():
@@ -84,6 +90,9 @@ def evaluate_batches(
         constant = segment_sum(model.reference_energy(moved.atoms.species), moved.atoms.graph_index, moved.num_graphs)
         nothing = {"energy": constant + model.energy_mean, "forces": torch.zeros_like(output["forces"])}
         trivial.update(nothing, moved)
+        if kept >= _KEPT:
+            continue
+        kept += batch.num_graphs
         found = {"energy": output["energy"], "energy_reference": known(moved, "energy"), "atoms": moved.atoms.num_atoms}
         found |= {"forces": output["forces"][moved.free], "forces_reference": known(moved, "forces")[moved.free]}
         found["numbers"] = moved.atoms.species[moved.free] + 1

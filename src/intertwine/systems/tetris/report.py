@@ -110,7 +110,7 @@ def _pictures(evaluation: Evaluation, name: str) -> list[Picture]:
     ]
     return [
         Picture(_confusion(counts, classes), f"{name}: how often a class (row) is given the name of another (column)."),
-        Picture(_sets(shown, edges), f"{name}: the first {len(shown)} sets; those with a wrong name are orange."),
+        Picture(_sets(shown, edges), f"{name}: the first {len(shown)} sets; wrong names are orange.", wide=True),
     ]
 
 
@@ -129,12 +129,12 @@ def _confusion(counts: np.ndarray, classes: np.ndarray) -> Any:
 
 
 def _sets(shown: list[tuple[np.ndarray, str, str]], edges: np.ndarray) -> Any:
-    """All sets in one scene, side by side in rows of eight, with lines between neighbours."""
+    """All sets in one scene, side by side in rows of eight, with lines between neighbours and the predicted names."""
     figure = graph_objects().Figure()
     spacing = 1.4 * max(np.ptp(points, axis=0).max() for points, _, _ in shown) + 1e-9
     start = 0
     for place, (points, label, guess) in enumerate(shown):
-        centred = points - points.mean(0) + spacing * np.array([place % 8, -(place // 8), 0])
+        centred = points - points.mean(0) + spacing * np.array([place % 8, -1.3 * (place // 8), 0])
         mine = edges[:, (edges[0] >= start) & (edges[0] < start + len(points)) & (edges[0] < edges[1])] - start
         gap = np.full((1, 3), np.nan)
         lines = np.concatenate([np.concatenate([centred[[a, b]], gap]) for a, b in mine.T] or [gap])
@@ -150,15 +150,23 @@ def _sets(shown: list[tuple[np.ndarray, str, str]], edges: np.ndarray) -> Any:
         )
         figure.add_scatter3d(
             x=centred[:, 0], y=centred[:, 1], z=centred[:, 2], mode="markers", name=words,
-            marker={"size": 6, "color": colour}, hovertemplate=f"{words}<extra></extra>",
+            marker={"size": 5, "color": colour}, hovertemplate=f"{words}<extra></extra>",
         )  # fmt: skip
+        low = centred.mean(0) - [0, spacing / 1.8, 0]
+        figure.add_scatter3d(
+            x=low[:1], y=low[1:2], z=low[2:], mode="text", text=[guess], textfont={"color": colour}, hoverinfo="skip"
+        )
         start += len(points)
     hidden = {"visible": False}
-    styled(figure, height=420, showlegend=False)
+    styled(figure, height=360, showlegend=False)
     figure.update_layout(
         margin={"l": 0, "r": 0, "t": 10, "b": 0},
         scene={"xaxis": hidden, "yaxis": hidden, "zaxis": hidden, "aspectmode": "data"},
-        scene_camera={"eye": {"x": 0, "y": 0, "z": 1.1}, "up": {"x": 0, "y": 1, "z": 0}},
+        scene_camera={
+            "eye": {"x": 0, "y": 0, "z": 1.35},
+            "up": {"x": 0, "y": 1, "z": 0},
+            "projection": {"type": "orthographic"},
+        },
     )
     return figure
 
