@@ -1,7 +1,7 @@
 """Triton kernels compiled for NVIDIA's architectures on a machine without one; `test_gpu_compiled.py` starts this file.
 
 Nothing runs: launching is replaced by compiling. What comes out is held to what the kernels promise, as far as machine
-code shows it: no atomics, no float32 in what computes float64, no memory of its own but registers.
+code shows it: no atomics, no float32 in what computes float64, no arrays in the memory of a thread.
 """
 
 import importlib
@@ -10,6 +10,7 @@ import re
 import pytest
 import torch
 import triton
+from interpreted_channelwise import problem as small_problem
 from problems import PROBLEMS
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -17,6 +18,7 @@ from triton_checks import MODULES
 
 from intertwine.kernels.gpu.launch import multiply_add
 
+PROBLEMS = PROBLEMS | {"channelwise": small_problem}
 POINTERS = {torch.float32: "*fp32", torch.float64: "*fp64", torch.bfloat16: "*bf16", torch.int64: "*i64"}
 TARGETS = [(torch.float32, 80), (torch.float64, 90), (torch.bfloat16, 90)]
 
@@ -68,6 +70,7 @@ def test_kernels_compile_and_keep_their_promises(name, dtype, target, compiled, 
         assert len(kernel.asm["cubin"]) > 0
         assert f".target sm_{target}" in text
         assert not re.search(r"\b(atom|red)\.", text), "sums must not depend on the order in which programs end"
+        assert not re.search(r"\.local\b", text)
         if dtype == torch.float64:
             assert re.search(r"\b(fma|add|mma)\S*\.f64", text)
             assert not re.search(r"\b(fma|mul|add|cvt)\S*\.f32", text)

@@ -8,7 +8,7 @@ import sys
 
 __all__ = ["keep_freed_memory"]
 
-_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -2, -3, -4
 """Parameters of glibc's ``mallopt``."""
 
 
@@ -23,6 +23,6 @@ def keep_freed_memory() -> bool:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
-    # 32 MiB is the largest threshold that glibc accepts; blocks above it are mapped one by one as before
-    settings = ((_MMAP_THRESHOLD, 32 << 20), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 64 << 20))
+    # 32 MiB is the largest threshold that glibc accepts; that no block is mapped on its own keeps those above it too
+    settings = ((_MMAP_THRESHOLD, 32 << 20), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 64 << 20))
     return all(mallopt(name, value) == 1 for name, value in settings)

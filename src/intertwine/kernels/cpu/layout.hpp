@@ -61,8 +61,10 @@ struct Shuffles {
 
 template <typename T, int D>
 inline void shuffle(const vec<T>* from, const std::array<mask<T>, D * D>& masks, vec<T>* to) {
+#pragma GCC unroll 8
   for (int v = 0; v < D; ++v) {
     vec<T> value = from[0];
+#pragma GCC unroll 8
     for (int s = 0; s < D; ++s) value = pick<T>(value, from[s], masks[v * D + s]);
     to[v] = value;
   }
