@@ -149,6 +149,28 @@ def test_a_kernel_that_is_wrong_by_a_thousandth_is_refused(place):
     torch.testing.assert_close(torch.autograd.grad(family(x).sum(), x)[0], 2 * x.detach())
 
 
+FIRST_USE_IN_EXPORT = """
+import torch
+from intertwine.kernels import grid_product
+class Module(torch.nn.Module):
+    def forward(self, x, y, t): return grid_product(x, y, t, t, t)
+inputs = torch.randn(2, 4, 3), torch.randn(2, 4, 3), torch.randn(9, 4)
+exported = torch.export.export(Module(), inputs)
+print(grid_product.state("cpu", torch.float32), "grid_product" in str(exported.graph))
+"""
+
+
+def test_first_use_inside_of_export_is_checked_outside_of_the_trace():
+    assert fresh(FIRST_USE_IN_EXPORT).strip() == "ready True"
+
+
+def test_transforms_of_functions_get_the_reference():
+    family = _square("test_transformed", (1.0, 1.0, 1.0))
+    x = torch.tensor([1.0, 3.0], dtype=torch.float64)
+    torch.testing.assert_close(torch.func.grad(lambda a: family(a).sum())(x), 2 * x)
+    torch.testing.assert_close(torch.func.vmap(family)(x), x * x)
+
+
 def test_other_dtypes_and_devices_run_the_reference(rng):
     inputs, static = PROBLEMS["channelwise"](rng, torch.bfloat16, 4)
     assert not channelwise.ready("cpu", torch.bfloat16)

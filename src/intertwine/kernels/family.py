@@ -14,6 +14,7 @@ are custom operators with fake implementations, so that ``torch.compile`` and ``
 
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -107,8 +108,11 @@ class Family:
         return self.reference(*args)
 
     def ready(self, device: str, dtype: torch.dtype) -> bool:
-        """Return whether a kernel runs for this device and dtype; the first call builds it and checks it."""
-        if not kernels_wanted() or device not in self._implementations:
+        """Return whether a kernel runs for this device and dtype; the first call builds it and checks it.
+
+        Transforms of `torch.func` cannot look into operators that hold their own derivatives: they get the reference.
+        """
+        if not kernels_wanted() or device not in self._implementations or torch._C._are_functorch_transforms_active():
             return False
         return self.state(device, dtype) == "ready"
 
@@ -125,7 +129,9 @@ class Family:
         key = (device, dtype)
         if key not in self._state:
             self._state[key] = "in check"  # so that a check that comes back here ends
-            self._state[key] = self._examine(device, dtype)
+            # in a thread of its own, where no tracing of the caller (export, fake tensors) is active
+            with ThreadPoolExecutor(max_workers=1) as apart:
+                self._state[key] = apart.submit(self._examine, device, dtype).result()
             if self._state[key] != "ready":
                 warnings.warn(
                     f"intertwine: the {self.name} kernel for {device}, {dtype} does not run here, the slower reference "
