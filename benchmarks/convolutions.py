@@ -16,7 +16,7 @@ import torch
 from interleave import interleave, ratios
 
 from intertwine.products import ChannelwiseTensorProduct, GauntConvolution, SO2Convolution
-from intertwine.products.registry import make_product
+from intertwine.products.survey.registry import make_product
 from intertwine.reporting.results import ResultFile, ResultRow, Target
 from intertwine.representations import Irreps, SphericalHarmonics
 

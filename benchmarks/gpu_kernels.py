@@ -27,7 +27,7 @@ from intertwine.kernels import grid_product, use_reference
 from intertwine.kernels.gpu import register
 from intertwine.nn import message_passing
 from intertwine.products import ChannelwiseTensorProduct, SymmetricContraction
-from intertwine.products.machine import MachineLimits, measure_machine
+from intertwine.products.survey.machine import MachineLimits, measure_machine
 from intertwine.reporting.results import ResultFile, ResultRow, Target
 from intertwine.representations import Irreps, SphericalHarmonics, convert_layout
 

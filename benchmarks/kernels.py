@@ -26,7 +26,7 @@ from interleave import Timing, interleave, peak_memory, ratios
 from intertwine.kernels import grid_product, use_reference
 from intertwine.nn import message_passing
 from intertwine.products import ChannelwiseTensorProduct, SymmetricContraction
-from intertwine.products.machine import MachineLimits, measure_machine
+from intertwine.products.survey.machine import MachineLimits, measure_machine
 from intertwine.reporting.results import ResultFile, ResultRow, Target
 from intertwine.representations import Irreps, SphericalHarmonics, convert_layout
 from intertwine.training.memory import keep_freed_memory
@@ -239,7 +239,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=CHECKOUT / "results" / "bench-kernels.json")
     options = parser.parse_args()
     start = time.perf_counter()
-    # as every command of this library does, for all contenders: otherwise page faults of fresh outputs are what is timed
+    # as every command of this library does, for all contenders: else page faults of fresh outputs are timed
     keep_freed_memory()
     torch.manual_seed(0)
     machine = measure_machine()

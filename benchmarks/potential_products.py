@@ -92,7 +92,9 @@ def cost(options: argparse.Namespace) -> list[ResultRow]:
             ResultRow(product, "parameters", sizes[product]),
         ]
     ratio = ratios(times["gaunt_fourier"], times["gaunt_grid"])
-    rows.append(ResultRow("gaunt_grid_against_fourier", "step_speed_ratio", ratio.median, "x", target=Target(">=", 1.2)))
+    rows.append(
+        ResultRow("gaunt_grid_against_fourier", "step_speed_ratio", ratio.median, "x", target=Target(">=", 1.2))
+    )
     return rows
 
 

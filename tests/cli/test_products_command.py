@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from intertwine.products.bench_table import read_bench
-from intertwine.products.registry import list_products
+from intertwine.products.survey.bench_table import read_bench
+from intertwine.products.survey.registry import list_products
 
 QUICK = ("--batch", 20, "--repetitions", 5, "--seconds", 0.2)
 TWO = ("--products", "clebsch_gordan_sparse", "gaunt_grid")
@@ -28,7 +28,7 @@ def test_list_names_every_product_or_tells_about_one(call):
     assert "gaunt_grid" not in out
     status, out, _ = call("products", "list", "gtp")
     assert status == 0
-    assert "intertwine.products.gaunt.GauntGrid" in out
+    assert "intertwine.products.gaunt.grid.GauntGrid" in out
     assert "cross product of two vectors" in out
 
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from intertwine.errors import ConfigError, RepresentationError
-from intertwine.products import auto
-from intertwine.products.auto import cache_file, choose_product
 from intertwine.products.clebsch_gordan_products import ClebschGordanDense
 from intertwine.products.product import Product
-from intertwine.products.registry import make_product
+from intertwine.products.survey import auto
+from intertwine.products.survey.auto import cache_file, choose_product
+from intertwine.products.survey.registry import make_product
 from intertwine.representations import Irreps
 
 NATURAL = "0e + 1o + 2e"

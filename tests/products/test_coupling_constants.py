@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from intertwine.errors import RepresentationError
-from intertwine.products.coupling_constants import curl_constant, gaunt_constant
-from intertwine.products.gaunt import GauntDense
+from intertwine.products.gaunt.coupling_constants import curl_constant, gaunt_constant
+from intertwine.products.gaunt.grid import GauntDense
 from intertwine.representations import Irreps, spherical_harmonics, wigner_3j
 
 DOUBLE = torch.float64

@@ -6,7 +6,7 @@ import torch
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import SO
 from intertwine.groups.rotations import axis_rotation
-from intertwine.products.edge_frames import EdgeFrameMap, EdgeFrames, edge_rotation
+from intertwine.products.so2.edge_frames import EdgeFrameMap, EdgeFrames, edge_rotation
 from intertwine.representations import Irreps, SO2Irreps, spherical_harmonics, wigner_D_upto
 from intertwine.testing import DTYPES, tolerance
 

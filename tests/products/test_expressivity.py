@@ -9,10 +9,10 @@ from torch import nn
 
 from intertwine.errors import ConfigError, RepresentationError, ShapeError, SymmetryError
 from intertwine.products import FullyConnectedTensorProduct, TensorProduct
-from intertwine.products.couplings import allowed_triples, couplings_of
-from intertwine.products.expressivity import expressivity, layer_expressivity
-from intertwine.products.path_counts import count_paths, expressivity_closed_form
-from intertwine.products.registry import list_products, make_product
+from intertwine.products.survey.couplings import allowed_triples, couplings_of
+from intertwine.products.survey.expressivity import expressivity, layer_expressivity
+from intertwine.products.survey.path_counts import count_paths, expressivity_closed_form
+from intertwine.products.survey.registry import list_products, make_product
 from intertwine.products.vector_spherical import VectorSphericalProduct
 from intertwine.representations import Irreps, convert_layout
 

@@ -10,10 +10,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.kernels import use_reference
-from intertwine.products.coupling_constants import gaunt_constant
-from intertwine.products.gaunt import GauntDense, GauntGrid
-from intertwine.products.gaunt_fourier import GauntFourier, GauntFourierFFT
-from intertwine.products.gaunt_separable import GauntGridSeparable
+from intertwine.products.gaunt.coupling_constants import gaunt_constant
+from intertwine.products.gaunt.fourier import GauntFourier, GauntFourierFFT
+from intertwine.products.gaunt.grid import GauntDense, GauntGrid
+from intertwine.products.gaunt.separable import GauntGridSeparable
 from intertwine.representations import Irreps, wigner_3j
 from intertwine.symmetry import equivariance_error
 from intertwine.testing import ModuleContract
@@ -187,7 +187,7 @@ def test_rotations_and_reflections(kind, dtype, bound, in1, in2, rng):
 
 
 def test_a_twin_with_too_few_rings_is_caught(rng):
-    from intertwine.products.sphere_grid import SphereGrid
+    from intertwine.products.gaunt.sphere_grid import SphereGrid
 
     product = GauntGrid(natural(2), natural(2)).double()
     grid = SphereGrid(8, num_rings=4)

@@ -8,11 +8,11 @@ import torch
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
-from intertwine.products.coupling_constants import gaunt_constant
-from intertwine.products.edge_frames import EdgeFrames
-from intertwine.products.gaunt_convolution import GauntConvolution
-from intertwine.products.sphere_grid import SphereGrid
-from intertwine.products.zonal_product import ZonalProduct, circle_series, half_circle_moments
+from intertwine.products.gaunt.convolution import GauntConvolution
+from intertwine.products.gaunt.coupling_constants import gaunt_constant
+from intertwine.products.gaunt.sphere_grid import SphereGrid
+from intertwine.products.gaunt.zonal_product import ZonalProduct, circle_series, half_circle_moments
+from intertwine.products.so2.edge_frames import EdgeFrames
 from intertwine.representations import Irreps, IrrepsTensor, Vector, convert_layout, spherical_harmonics, wigner_3j
 from intertwine.symmetry import Symmetry, equivariance_error
 from intertwine.testing import DTYPES, ModuleContract

@@ -10,9 +10,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from intertwine.errors import RepresentationError
 from intertwine.kernels import use_reference
-from intertwine.products.coupling_constants import curl_constant, gaunt_constant
-from intertwine.products.gaunt import GauntGrid
-from intertwine.products.gaunt_curl import GauntComplete, GauntCurl
+from intertwine.products.gaunt.coupling_constants import curl_constant, gaunt_constant
+from intertwine.products.gaunt.curl import GauntComplete, GauntCurl
+from intertwine.products.gaunt.grid import GauntGrid
 from intertwine.representations import Irreps, spherical_harmonics, wigner_3j
 from intertwine.symmetry import equivariance_error
 from intertwine.testing import ModuleContract

@@ -9,8 +9,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.products import TensorProduct
-from intertwine.products.coupling_constants import gaunt_constant
-from intertwine.products.gaunt_layers import GauntTensorProduct
+from intertwine.products.gaunt.coupling_constants import gaunt_constant
+from intertwine.products.gaunt.layers import GauntTensorProduct
 from intertwine.representations import Irreps, convert_layout, wigner_3j
 from intertwine.symmetry import equivariance_error
 from intertwine.testing import ModuleContract

@@ -9,9 +9,9 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.products import SymmetricContraction, count_coupling_trees
-from intertwine.products.gaunt import GauntDense
-from intertwine.products.gaunt_many_body import GauntManyBody
-from intertwine.products.signal_powers import FourierPowers, GridPowers
+from intertwine.products.gaunt.grid import GauntDense
+from intertwine.products.gaunt.many_body import GauntManyBody
+from intertwine.products.gaunt.signal_powers import FourierPowers, GridPowers
 from intertwine.representations import Irreps, convert_layout
 from intertwine.symmetry import equivariance_error
 from intertwine.testing import ModuleContract

@@ -5,8 +5,8 @@ import torch
 
 from intertwine.errors import RepresentationError
 from intertwine.groups import O
-from intertwine.products.coupling_constants import gaunt_constant
-from intertwine.products.gaunt_layers import ParityGauntTensorProduct, SelfMix
+from intertwine.products.gaunt.coupling_constants import gaunt_constant
+from intertwine.products.gaunt.layers import ParityGauntTensorProduct, SelfMix
 from intertwine.symmetry import Symmetry, equivariance_error
 from intertwine.testing import ModuleContract
 

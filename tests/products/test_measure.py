@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from intertwine.errors import ConfigError, DataError, RepresentationError
-from intertwine.products.bench_table import COLUMNS, BenchRow, read_bench, write_bench
 from intertwine.products.clebsch_gordan_products import ClebschGordanDense
-from intertwine.products.comparison import bench_products
-from intertwine.products.machine import MachineLimits, measure_machine
-from intertwine.products.measure import DIRECTIONS, call_of, require_couplings, time_calls
 from intertwine.products.product import Product
-from intertwine.products.setting import make_setting
+from intertwine.products.survey.bench_table import COLUMNS, BenchRow, read_bench, write_bench
+from intertwine.products.survey.comparison import bench_products
+from intertwine.products.survey.machine import MachineLimits, measure_machine
+from intertwine.products.survey.measure import DIRECTIONS, call_of, require_couplings, time_calls
+from intertwine.products.survey.setting import make_setting
 
 DOUBLE = torch.float64
 PUBLISHED_SCHEMA = [
@@ -95,7 +95,7 @@ def test_warm_up_ends_when_two_medians_of_ten_agree_or_at_its_bound(monkeypatch)
         seconds[0] *= 1.05
         seconds[0] += 1e-3
 
-    monkeypatch.setattr("intertwine.products.measure.time.perf_counter", lambda: seconds[0] + 0 * next(clock))
+    monkeypatch.setattr("intertwine.products.survey.measure.time.perf_counter", lambda: seconds[0] + 0 * next(clock))
     steady = time_calls({"a": constant}, repetitions=7)["a"]
     assert (steady.steady, steady.warmup_calls, steady.repetitions) == (True, 20, 7)
     assert steady.median == pytest.approx(1e-3)
@@ -115,7 +115,7 @@ def test_calls_take_turns():
 def test_percentiles_are_those_of_the_repetitions(monkeypatch):
     times = iter([1, 5, 2, 4, 3, 9, 7, 8, 6, 10, 11])
     now = [0.0]
-    monkeypatch.setattr("intertwine.products.measure.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("intertwine.products.survey.measure.time.perf_counter", lambda: now[0])
 
     def call():
         now[0] += next(times)
@@ -259,7 +259,7 @@ def test_a_bench_needs_samples_and_leaves_out_what_does_not_fit(monkeypatch):
     with pytest.raises(ConfigError):
         list(bench_products([make_setting("MIMO", 1)], ["gaunt_grid"], batch=0))
     said = []
-    monkeypatch.setattr("intertwine.products.comparison._memory", lambda: 1e4)
+    monkeypatch.setattr("intertwine.products.survey.comparison._memory", lambda: 1e4)
     found = bench_products(
         [make_setting("MIMO", 1)], ["gaunt_grid", "gaunt_curl"], directions=("forward", "backward"),
         report=said.append, **QUICK,

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from intertwine.errors import ConfigError, RepresentationError
-from intertwine.products.catalogue import ALIASES, PRODUCTS
 from intertwine.products.product import Product
-from intertwine.products.registry import explain, find_product, list_products, make_product, parse_path
+from intertwine.products.survey.catalogue import ALIASES, PRODUCTS
+from intertwine.products.survey.registry import explain, find_product, list_products, make_product, parse_path
 from intertwine.representations import Irrep, Irreps, wigner_3j
 from intertwine.symmetry import equivariance_error
 
@@ -155,7 +155,7 @@ def test_options_reach_the_class_and_unknown_ones_are_refused():
     assert caught.value.fix == "did you mean `normalization`?"
     with pytest.raises(ConfigError) as caught:
         make_product("so2", "1o", "1o")
-    assert "intertwine.products.so2.SO2Convolution" in caught.value.fix
+    assert "intertwine.products.so2.convolution.SO2Convolution" in caught.value.fix
 
 
 def test_entries_are_plain_data():

@@ -3,10 +3,10 @@
 import pytest
 
 from intertwine.errors import ConfigError, RepresentationError
-from intertwine.products.comparison import bench_products, candidates
-from intertwine.products.expressivity import expressivity
-from intertwine.products.path_counts import count_paths
-from intertwine.products.setting import SETTINGS, make_setting
+from intertwine.products.survey.comparison import bench_products, candidates
+from intertwine.products.survey.expressivity import expressivity
+from intertwine.products.survey.path_counts import count_paths
+from intertwine.products.survey.setting import SETTINGS, make_setting
 
 
 @pytest.mark.parametrize("lmax", range(7))

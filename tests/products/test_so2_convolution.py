@@ -7,8 +7,7 @@ import torch
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
 from intertwine.products import ChannelwiseTensorProduct, FullyConnectedTensorProduct
-from intertwine.products.edge_frames import EdgeFrames
-from intertwine.products.so2 import (
+from intertwine.products.so2.convolution import (
     SO2Convolution,
     SO2Linear,
     SO2LinearConvolution,
@@ -16,6 +15,7 @@ from intertwine.products.so2 import (
     so2_from_paths,
     so2_matrix,
 )
+from intertwine.products.so2.edge_frames import EdgeFrames
 from intertwine.representations import (
     Irrep,
     Irreps,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from intertwine.errors import RepresentationError
-from intertwine.products.sphere_grid import SphereGrid, legendre_tables
+from intertwine.products.gaunt.sphere_grid import SphereGrid, legendre_tables
 from intertwine.representations import spherical_harmonics
 
 DOUBLE = torch.float64

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from intertwine.errors import RepresentationError, ShapeError
-from intertwine.products.fourier_series import FromFourier, ToFourier, convolve, convolve_fft, fast_size
-from intertwine.products.gaunt_reference_layout import from_reference_layout, reference_table, to_reference_layout
-from intertwine.products.torus import count_nonzeros, fourier_to_harmonics, harmonics_to_fourier, theta_integrals
+from intertwine.products.gaunt.fourier_series import FromFourier, ToFourier, convolve, convolve_fft, fast_size
+from intertwine.products.gaunt.reference_layout import from_reference_layout, reference_table, to_reference_layout
+from intertwine.products.gaunt.torus import count_nonzeros, fourier_to_harmonics, harmonics_to_fourier, theta_integrals
 from intertwine.representations import Irreps, spherical_harmonics
 
 DOUBLE = torch.float64

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from intertwine.errors import DataError, MissingExtraError
-from intertwine.products.bench_table import BenchRow
+from intertwine.products.survey.bench_table import BenchRow
 from intertwine.reporting.products import (
     bench_sections,
     draw_bench,

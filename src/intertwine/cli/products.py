@@ -41,7 +41,7 @@ def _list(words: list[str], console: Console) -> int:
     parser.add_argument("--kind", type=str, help="Only product, convolution or many_body.")
     args = parser.parse_args(words)
     _one_of("kind", args.kind, (None, "product", "convolution", "many_body"))
-    from intertwine.products.registry import find_product, list_products
+    from intertwine.products.survey.registry import find_product, list_products
 
     if args.product is not None:
         entry = find_product(args.product)
@@ -80,7 +80,7 @@ def _explain(words: list[str], console: Console) -> int:
     parser.add_argument("path", help='Two irreps and one, such as "2o x 2o -> 1e".')
     parser.add_argument("--product", type=str, help="Name of a product (default: all).")
     args = parser.parse_args(words)
-    from intertwine.products.registry import explain, list_products
+    from intertwine.products.survey.registry import explain, list_products
 
     if args.product is not None:
         found = explain(args.path, args.product)
@@ -104,8 +104,8 @@ def _compare(words: list[str], console: Console) -> int:
     parser.add_argument("--direction", type=str, default="forward", help=f"One of {_directions()}.")
     parser.add_argument("--skip_time", action="store_true", help="Count only, do not measure.")
     args = parser.parse_args(words)
-    from intertwine.products.comparison import bench_products, candidates
-    from intertwine.products.setting import make_setting
+    from intertwine.products.survey.comparison import bench_products, candidates
+    from intertwine.products.survey.setting import make_setting
 
     setting = make_setting(args.setting, args.lmax, outputs=args.outputs)
     measurement = _measurement(args)
@@ -161,11 +161,11 @@ def _bench(words: list[str], console: Console) -> int:
     _add_measurement(parser, batch=10_000, repetitions=50)
     parser.add_argument("--output", type=str, default="bench.csv", help="File to write, .csv or .json.")
     args = parser.parse_args(words)
-    from intertwine.products.bench_table import bench_format, write_bench
-    from intertwine.products.comparison import bench_products
-    from intertwine.products.machine import measure_machine
-    from intertwine.products.measure import BACKENDS
-    from intertwine.products.setting import make_setting
+    from intertwine.products.survey.bench_table import bench_format, write_bench
+    from intertwine.products.survey.comparison import bench_products
+    from intertwine.products.survey.machine import measure_machine
+    from intertwine.products.survey.measure import BACKENDS
+    from intertwine.products.survey.setting import make_setting
     from intertwine.reporting.provenance import current_commit
 
     settings = [
@@ -201,7 +201,7 @@ def _plot(words: list[str], console: Console) -> int:
     parser.add_argument("bench", help="File that `intertwine products bench` wrote.")
     parser.add_argument("--output", type=str, help="Page or picture: .html, or .svg, .png, .pdf where kaleido is.")
     args = parser.parse_args(words)
-    from intertwine.products.bench_table import read_bench
+    from intertwine.products.survey.bench_table import read_bench
     from intertwine.reporting.products import draw_bench
 
     source = Path(args.bench).expanduser()
@@ -235,7 +235,7 @@ def _add_measurement(parser: Any, batch: int, repetitions: int) -> None:
 def _measurement(args: Any) -> dict[str, Any]:
     import torch
 
-    from intertwine.products.registry import find_product
+    from intertwine.products.survey.registry import find_product
 
     for name in args.products or ():
         find_product(name)

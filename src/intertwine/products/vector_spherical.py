@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.errors import RepresentationError
+from intertwine.products.gaunt.sphere_grid import SphereGrid
 from intertwine.products.product import Product
-from intertwine.products.sphere_grid import SphereGrid
 from intertwine.products.vector_harmonics import slots_of, vector_harmonics
 from intertwine.products.wigner_symbols import vector_constant
 from intertwine.representations import Irrep, Irreps

@@ -1,6 +1,6 @@
 """Pictures of a benchmark of products: time against degree, the same for each degree of freedom, and the roofline.
 
-Rows are those of `intertwine.products.bench_table`. Rows that differ in anything but product and degree (setting,
+Rows are those of `intertwine.products.survey.bench_table`. Rows that differ in anything but product and degree (setting,
 direction, batch, dtype, device, ...) are never drawn in one picture. Slopes are fitted to the measured medians.
 """
 
@@ -18,7 +18,7 @@ from intertwine.reporting.page import Picture, Section, Table, write_page
 from intertwine.reporting.style import COLOURS, MUTED, graph_objects, styled
 
 if TYPE_CHECKING:
-    from intertwine.products.bench_table import BenchRow
+    from intertwine.products.survey.bench_table import BenchRow
 
 __all__ = ["bench_sections", "draw_bench", "fit_slope", "group_rows", "roofline", "time_against_degree"]
 

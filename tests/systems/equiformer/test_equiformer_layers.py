@@ -9,7 +9,7 @@ import torch
 from intertwine.errors import IntertwineError
 from intertwine.graphs import edge_vectors
 from intertwine.groups import SO
-from intertwine.products.edge_frames import EdgeFrameMap, EdgeFrames
+from intertwine.products.so2.edge_frames import EdgeFrameMap, EdgeFrames
 from intertwine.representations import Irreps, SphericalHarmonics
 from intertwine.representations.actions import IrrepsTensor
 from intertwine.symmetry import equivariance_error

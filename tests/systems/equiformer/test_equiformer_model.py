@@ -9,7 +9,7 @@ from equiformer_samples import SMALL, make_surface
 
 from intertwine.errors import CheckpointError, ConfigError, ShapeError
 from intertwine.groups import SE, E, SymmetricGroup
-from intertwine.products.gaunt_parity import SelfMix
+from intertwine.products.gaunt.parity import SelfMix
 from intertwine.symmetry import equivariance_error
 from intertwine.symmetry.check import check_forces
 from intertwine.systems.equiformer.data import checked_structure, collate_surfaces, make_graph

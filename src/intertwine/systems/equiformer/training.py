@@ -12,8 +12,8 @@ from torchmetrics import MetricCollection
 
 from intertwine.errors import ConfigError
 from intertwine.nn import Linear
-from intertwine.products.channel_mixing import ChannelMixing
-from intertwine.products.so2_linear import SO2Linear
+from intertwine.products.gaunt.channel_mixing import ChannelMixing
+from intertwine.products.so2.linear import SO2Linear
 from intertwine.systems.equiformer.data import SurfaceBatch, SurfaceData
 from intertwine.systems.equiformer.metrics import surface_metrics
 from intertwine.systems.equiformer.model import Equiformer

@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.groups import SO
-from intertwine.products.edge_frames import EdgeFrameMap
-from intertwine.products.sphere_grid import SphereGrid
+from intertwine.products.gaunt.sphere_grid import SphereGrid
+from intertwine.products.so2.edge_frames import EdgeFrameMap
 from intertwine.representations import Irreps
 from intertwine.representations.actions import IrrepsTensor, Representation
 from intertwine.representations.so2 import SO2IrrepsTensor

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.graphs import segment_sum
-from intertwine.products.edge_frames import EdgeFrame, EdgeFrameMap
-from intertwine.products.so2_linear import SO2Linear
+from intertwine.products.so2.edge_frames import EdgeFrame, EdgeFrameMap
+from intertwine.products.so2.linear import SO2Linear
 from intertwine.representations import Irreps
 from intertwine.systems.equiformer.model.activation import Activation
 from intertwine.systems.equiformer.model.layers import LAYOUT, EdgeNetwork, IrrepsLinear, features

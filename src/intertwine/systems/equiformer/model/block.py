@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from intertwine.groups import SO
-from intertwine.products.edge_frames import EdgeFrame
-from intertwine.products.gaunt_parity import SelfMix
+from intertwine.products.gaunt.parity import SelfMix
+from intertwine.products.so2.edge_frames import EdgeFrame
 from intertwine.representations.actions import IrrepsTensor
 from intertwine.symmetry import Symmetry
 from intertwine.systems.equiformer.model.activation import Activation, GridNetwork

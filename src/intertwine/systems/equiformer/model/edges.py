@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from intertwine.graphs import segment_sum
 from intertwine.nn import GaussianBasis
-from intertwine.products.edge_frames import EdgeFrame
+from intertwine.products.so2.edge_frames import EdgeFrame
 from intertwine.systems.equiformer.model.layers import EdgeNetwork
 from intertwine.systems.equiformer.settings import ModelSettings
 

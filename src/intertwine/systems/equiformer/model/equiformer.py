@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from intertwine.errors import ConfigError, ShapeError
 from intertwine.graphs import edge_vectors, segment_sum
 from intertwine.groups import SE, SymmetricGroup
-from intertwine.products.edge_frames import EdgeFrames
+from intertwine.products.so2.edge_frames import EdgeFrames
 from intertwine.representations import Irreps
 from intertwine.representations.actions import Invariant, NodeIndices, Permuted, Point, Vector
 from intertwine.symmetry import Symmetry

@@ -16,7 +16,7 @@ from intertwine.groups import O
 from intertwine.nn import Linear, message_passing
 from intertwine.products import ChannelwiseTensorProduct
 from intertwine.products.product import Product
-from intertwine.products.registry import make_product
+from intertwine.products.survey.registry import make_product
 from intertwine.products.vector_harmonics import slots_of
 from intertwine.products.vector_spherical import VectorSphericalProduct
 from intertwine.representations import Irrep, Irreps

@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.products.coupling_constants import curl_constant, gaunt_constant
-from intertwine.products.grid_evaluation import fused_product, kernel_runs
-from intertwine.products.sphere_grid import SphereGrid
-from intertwine.products.sphere_product import SphereNormalization, SphereProduct
+from intertwine.products.gaunt.coupling_constants import curl_constant, gaunt_constant
+from intertwine.products.gaunt.grid_evaluation import fused_product, kernel_runs
+from intertwine.products.gaunt.sphere_grid import SphereGrid
+from intertwine.products.gaunt.sphere_product import SphereNormalization, SphereProduct
 from intertwine.representations import Irreps
 
 __all__ = ["GauntComplete", "GauntCurl"]

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
-from intertwine.products.coupling_constants import gaunt_constant
-from intertwine.products.edge_frames import EdgeFrame
-from intertwine.products.gaunt import GauntGrid
-from intertwine.products.so2 import SO2Convolution
-from intertwine.products.sphere_product import value_parity
-from intertwine.products.zonal_product import ZonalProduct
+from intertwine.products.gaunt.coupling_constants import gaunt_constant
+from intertwine.products.gaunt.grid import GauntGrid
+from intertwine.products.gaunt.sphere_product import value_parity
+from intertwine.products.gaunt.zonal_product import ZonalProduct
+from intertwine.products.so2.convolution import SO2Convolution
+from intertwine.products.so2.edge_frames import EdgeFrame
 from intertwine.representations import Irrep, Irreps, SphericalHarmonics
 from intertwine.representations.actions import IrrepsTensor, Vector
 from intertwine.representations.layout import check_layout, join_blocks, split_blocks

@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.errors import RepresentationError, ShapeError
-from intertwine.products.edge_frames import EdgeFrame, EdgeFrameMap, EdgeFrames
-from intertwine.products.sphere_grid import SphereGrid, legendre_tables
+from intertwine.products.gaunt.sphere_grid import SphereGrid, legendre_tables
+from intertwine.products.so2.edge_frames import EdgeFrame, EdgeFrameMap, EdgeFrames
 from intertwine.representations import Irreps
 from intertwine.representations.layout import join_blocks, split_blocks
 from intertwine.representations.tables import TableModule

@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from intertwine.products.bench_table import write_text
-from intertwine.products.catalogue import PRODUCTS
-from intertwine.products.comparison import Candidate, candidates, random_inputs
-from intertwine.products.couplings import Triple
-from intertwine.products.measure import Direction, call_of, time_calls
 from intertwine.products.product import Product
-from intertwine.products.registry import find_product
-from intertwine.products.setting import Setting
+from intertwine.products.survey.bench_table import write_text
+from intertwine.products.survey.catalogue import PRODUCTS
+from intertwine.products.survey.comparison import Candidate, candidates, random_inputs
+from intertwine.products.survey.couplings import Triple
+from intertwine.products.survey.measure import Direction, call_of, time_calls
+from intertwine.products.survey.registry import find_product
+from intertwine.products.survey.setting import Setting
 from intertwine.representations import Irreps
 
 __all__ = ["Choice", "cache_file", "choose_product"]

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
-from intertwine.products.channel_mixing import ChannelMixing, copies_of
-from intertwine.products.gaunt_backends import make_sphere_product
-from intertwine.products.gaunt_parity import ParityGauntTensorProduct, SelfMix
+from intertwine.products.gaunt.backends import make_sphere_product
+from intertwine.products.gaunt.channel_mixing import ChannelMixing, copies_of
+from intertwine.products.gaunt.parity import ParityGauntTensorProduct, SelfMix
+from intertwine.products.gaunt.sphere_product import SphereNormalization
 from intertwine.products.product import Interaction
-from intertwine.products.sphere_product import SphereNormalization
 from intertwine.representations import Irrep, Irreps
 from intertwine.representations.actions import IrrepsTensor
 from intertwine.representations.layout import check_layout, join_blocks, split_blocks

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
-from intertwine.products.coupling_constants import gaunt_constant
-from intertwine.products.signal_powers import FourierPowers, GridPowers
-from intertwine.products.sphere_product import SphereNormalization, value_parity
+from intertwine.products.gaunt.coupling_constants import gaunt_constant
+from intertwine.products.gaunt.signal_powers import FourierPowers, GridPowers
+from intertwine.products.gaunt.sphere_product import SphereNormalization, value_parity
 from intertwine.representations import Irrep, Irreps, convert_layout
 from intertwine.representations.actions import IrrepsTensor
 from intertwine.representations.layout import check_layout

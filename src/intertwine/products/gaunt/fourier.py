@@ -11,9 +11,9 @@ from typing import ClassVar, final
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from intertwine.products.fourier_series import FromFourier, ToFourier, convolve, convolve_fft, fast_size
-from intertwine.products.gaunt import GauntProduct
-from intertwine.products.sphere_product import SphereNormalization
+from intertwine.products.gaunt.fourier_series import FromFourier, ToFourier, convolve, convolve_fft, fast_size
+from intertwine.products.gaunt.grid import GauntProduct
+from intertwine.products.gaunt.sphere_product import SphereNormalization
 from intertwine.representations import Irreps
 
 __all__ = ["GauntFourier", "GauntFourierFFT"]

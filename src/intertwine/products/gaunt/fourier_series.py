@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from intertwine.products.order_sorting import OrderSorting
-from intertwine.products.torus import theta_coefficients, theta_integrals
+from intertwine.products.gaunt.order_sorting import OrderSorting
+from intertwine.products.gaunt.torus import theta_coefficients, theta_integrals
 from intertwine.representations import Irreps
 from intertwine.representations.tables import TableModule
 

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.products.fourier_series import FromFourier, ToFourier, convolve_fft
-from intertwine.products.sphere_grid import SphereGrid
+from intertwine.products.gaunt.fourier_series import FromFourier, ToFourier, convolve_fft
+from intertwine.products.gaunt.sphere_grid import SphereGrid
 from intertwine.representations import Irreps
 from intertwine.representations.tables import TableModule
 

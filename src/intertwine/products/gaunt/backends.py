@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from intertwine.errors import RepresentationError
-from intertwine.products.gaunt import GauntDense, GauntGrid
-from intertwine.products.gaunt_curl import GauntComplete
-from intertwine.products.gaunt_fourier import GauntFourier, GauntFourierFFT
-from intertwine.products.gaunt_separable import GauntGridSeparable
-from intertwine.products.sphere_product import SphereNormalization, SphereProduct
+from intertwine.products.gaunt.curl import GauntComplete
+from intertwine.products.gaunt.fourier import GauntFourier, GauntFourierFFT
+from intertwine.products.gaunt.grid import GauntDense, GauntGrid
+from intertwine.products.gaunt.separable import GauntGridSeparable
+from intertwine.products.gaunt.sphere_product import SphereNormalization, SphereProduct
 from intertwine.representations import Irreps
 
 __all__ = ["BACKENDS", "Backend", "Coupled", "make_sphere_product"]

@@ -16,7 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.errors import RepresentationError
-from intertwine.products.couplings import (
+from intertwine.products.product import Product
+from intertwine.products.survey.couplings import (
     Bilinear,
     Couplings,
     Triple,
@@ -26,7 +27,6 @@ from intertwine.products.couplings import (
     fold,
     project,
 )
-from intertwine.products.product import Product
 from intertwine.representations import Irrep, Irreps
 
 __all__ = ["Expressivity", "expressivity", "layer_expressivity"]
@@ -102,7 +102,9 @@ def expressivity(
     """
     given = (irreps_in1, irreps_in2, irreps_out)
     if isinstance(operation, str):
-        from intertwine.products.registry import make_product  # the registry knows this module's subject, not its use
+        from intertwine.products.survey.registry import (
+            make_product,  # the registry knows this module's subject, not its use
+        )
 
         if irreps_in1 is None or irreps_in2 is None:
             raise RepresentationError("a product by its name needs the irreps of its inputs", got=given)

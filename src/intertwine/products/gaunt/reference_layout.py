@@ -10,7 +10,7 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from intertwine.errors import ShapeError
-from intertwine.products.torus import harmonics_to_fourier
+from intertwine.products.gaunt.torus import harmonics_to_fourier
 
 __all__ = ["from_reference_layout", "reference_table", "to_reference_layout"]
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import SO
-from intertwine.products.edge_frames import EdgeFrame, EdgeFrameMap, EdgeFrames
-from intertwine.products.so2_paths import paths_from_so2
+from intertwine.products.so2.edge_frames import EdgeFrame, EdgeFrameMap, EdgeFrames
+from intertwine.products.so2.paths import paths_from_so2
 from intertwine.representations import Irreps
 from intertwine.representations.actions import IrrepsTensor, Vector
 from intertwine.representations.so2 import SO2Irreps, SO2IrrepsTensor

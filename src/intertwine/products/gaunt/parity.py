@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from intertwine.errors import RepresentationError
 from intertwine.groups import O
-from intertwine.products.channel_mixing import ChannelMixing, copies_of
-from intertwine.products.gaunt_backends import make_sphere_product
-from intertwine.products.sphere_product import SphereNormalization, SphereProduct
+from intertwine.products.gaunt.backends import make_sphere_product
+from intertwine.products.gaunt.channel_mixing import ChannelMixing, copies_of
+from intertwine.products.gaunt.sphere_product import SphereNormalization, SphereProduct
 from intertwine.representations import Irreps
 from intertwine.representations.actions import IrrepsTensor
 from intertwine.representations.layout import check_layout, join_blocks, split_blocks

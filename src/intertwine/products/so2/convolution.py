@@ -15,9 +15,9 @@ from torch import Tensor
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.groups import O
 from intertwine.products.channelwise import ChannelwiseTensorProduct
-from intertwine.products.edge_frames import EdgeFrame, EdgeFrames, check_degrees, kept_rows
-from intertwine.products.so2_linear import SO2Linear, SO2LinearConvolution
-from intertwine.products.so2_paths import (
+from intertwine.products.so2.edge_frames import EdgeFrame, EdgeFrames, check_degrees, kept_rows
+from intertwine.products.so2.linear import SO2Linear, SO2LinearConvolution
+from intertwine.products.so2.paths import (
     axis_harmonic,
     axis_slice,
     paths_from_so2,

@@ -1,6 +1,6 @@
 """The catalogue of equivariant products: what each is, which couplings it keeps, for which group, and where it stands.
 
-Data only; `intertwine.products.registry` builds products from it. Paths count as kept where the coupling constant does
+Data only; `intertwine.products.survey.registry` builds products from it. Paths count as kept where the coupling constant does
 not vanish for the smallest tables that hold the irreps. Costs are for all degrees up to L in both inputs and in the
 output, per sample.
 """
@@ -91,18 +91,18 @@ _ENTRIES = (
         "clebsch_gordan_sparse", "clebsch_gordan_products:ClebschGordanSparse", "all", "L^5",
         "every path on its own, non-zero coefficients", _PRICE, tied=False,
     ),
-    _gaunt("gaunt_dense", "gaunt:GauntDense", "L^6", "functions on the sphere multiplied, by the full tensor"),
-    _gaunt("gaunt_grid", "gaunt:GauntGrid", "L^4", "functions on the sphere multiplied, on a grid by matrices"),
-    _gaunt("gaunt_grid_separable", "gaunt_separable:GauntGridSeparable", "L^3", "the same, one angle after the other"),
-    _gaunt("gaunt_fourier", "gaunt_fourier:GauntFourier", "L^4", "functions on the torus multiplied, by convolution"),
-    _gaunt("gaunt_fourier_fft", "gaunt_fourier:GauntFourierFFT", "L^3", "the same, by fast Fourier transforms"),
+    _gaunt("gaunt_dense", "gaunt.grid:GauntDense", "L^6", "functions on the sphere multiplied, by the full tensor"),
+    _gaunt("gaunt_grid", "gaunt.grid:GauntGrid", "L^4", "functions on the sphere multiplied, on a grid by matrices"),
+    _gaunt("gaunt_grid_separable", "gaunt.separable:GauntGridSeparable", "L^3", "the same, one angle after the other"),
+    _gaunt("gaunt_fourier", "gaunt.fourier:GauntFourier", "L^4", "functions on the torus multiplied, by convolution"),
+    _gaunt("gaunt_fourier_fft", "gaunt.fourier:GauntFourierFFT", "L^3", "the same, by fast Fourier transforms"),
     ProductEntry(
-        "gaunt_curl", "gaunt_curl:GauntCurl", "odd", "L^4", "r . (grad f x grad g) on the sphere",
+        "gaunt_curl", "gaunt.curl:GauntCurl", "odd", "L^4", "r . (grad f x grad g) on the sphere",
         "Bochkarev et al., 2026, arXiv 2605.15073",
         f"couplings with l1 + l2 + l3 even, such as the scalar product of two vectors; {_TIED}",
     ),
     ProductEntry(
-        "gaunt_complete", "gaunt_curl:GauntComplete", "all", "L^4", "Gaunt and its curl together", _PRICE, _TIED
+        "gaunt_complete", "gaunt.curl:GauntComplete", "all", "L^4", "Gaunt and its curl together", _PRICE, _TIED
     ),
     ProductEntry(
         "matrix", "matrix:MatrixProduct", "all but 6j zeros", "L^4", "features as matrices, multiplied", _E3X,
@@ -127,11 +127,11 @@ _ENTRIES = (
         "Batzner et al., Nature Communications 2022", kind="convolution", tied=False,
     ),
     ProductEntry(
-        "so2", "so2:SO2Convolution", "all", "L^3", "convolution in the frame of the edge",
+        "so2", "so2.convolution:SO2Convolution", "all", "L^3", "convolution in the frame of the edge",
         "Passaro and Zitnick, ICML 2023", kind="convolution", tied=False,
     ),
     _gaunt(
-        "gaunt_convolution", "gaunt_convolution:GauntConvolution", "L^3", "Gaunt product with the harmonics of an edge",
+        "gaunt_convolution", "gaunt.convolution:GauntConvolution", "L^3", "Gaunt product with the harmonics of an edge",
         "convolution",
     ),
     ProductEntry(
@@ -139,7 +139,7 @@ _ENTRIES = (
         "all n-fold symmetric couplings of one feature", "Batatia et al., NeurIPS 2022", kind="many_body", tied=False,
     ),
     _gaunt(
-        "gaunt_many_body", "gaunt_many_body:GauntManyBody", "n L^3", "n-fold power of a function on the sphere",
+        "gaunt_many_body", "gaunt.many_body:GauntManyBody", "n L^3", "n-fold power of a function on the sphere",
         "many_body",
     ),
 )  # fmt: skip

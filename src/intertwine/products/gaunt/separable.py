@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from intertwine.products.gaunt import GauntProduct
-from intertwine.products.order_sorting import OrderSorting
-from intertwine.products.sphere_grid import SphereGrid
-from intertwine.products.sphere_product import SphereNormalization
+from intertwine.products.gaunt.grid import GauntProduct
+from intertwine.products.gaunt.order_sorting import OrderSorting
+from intertwine.products.gaunt.sphere_grid import SphereGrid
+from intertwine.products.gaunt.sphere_product import SphereNormalization
 from intertwine.representations import Irreps
 
 __all__ = ["GauntGridSeparable"]

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from intertwine.errors import ConfigError, RepresentationError
-from intertwine.products.catalogue import ALIASES, PRODUCTS, Kind, ProductEntry
 from intertwine.products.product import Product
+from intertwine.products.survey.catalogue import ALIASES, PRODUCTS, Kind, ProductEntry
 from intertwine.representations import Irrep, Irreps
 
 __all__ = ["PRODUCTS", "Explanation", "explain", "find_product", "list_products", "make_product", "parse_path"]
@@ -68,7 +68,7 @@ def make_product(
         Irreps('1x0e + 1x1e + 1x2e')
     """
     if name == "auto":
-        from intertwine.products.auto import choose_product  # it measures products that it makes here
+        from intertwine.products.survey.auto import choose_product  # it measures products that it makes here
 
         return choose_product(irreps_in1, irreps_in2, irreps_out, **options).make()
     entry = find_product(name)

@@ -13,7 +13,7 @@ from jaxtyping import Complex
 from torch import Tensor
 
 from intertwine.errors import RepresentationError
-from intertwine.products.sphere_grid import legendre_tables
+from intertwine.products.gaunt.sphere_grid import legendre_tables
 
 __all__ = ["count_nonzeros", "fourier_to_harmonics", "harmonics_to_fourier", "theta_coefficients", "theta_integrals"]
 

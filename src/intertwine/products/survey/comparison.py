@@ -13,15 +13,15 @@ from itertools import product as product_of
 import torch
 
 from intertwine.errors import ConfigError, RepresentationError
-from intertwine.products.bench_table import BenchRow
-from intertwine.products.catalogue import ProductEntry
-from intertwine.products.couplings import allowed_triples, fold
-from intertwine.products.expressivity import Expressivity, expressivity
-from intertwine.products.machine import MachineLimits
-from intertwine.products.measure import Backend, Direction, Timing, call_of, require_couplings, time_calls
 from intertwine.products.product import Product
-from intertwine.products.registry import find_product, list_products, make_product
-from intertwine.products.setting import Setting
+from intertwine.products.survey.bench_table import BenchRow
+from intertwine.products.survey.catalogue import ProductEntry
+from intertwine.products.survey.couplings import allowed_triples, fold
+from intertwine.products.survey.expressivity import Expressivity, expressivity
+from intertwine.products.survey.machine import MachineLimits
+from intertwine.products.survey.measure import Backend, Direction, Timing, call_of, require_couplings, time_calls
+from intertwine.products.survey.registry import find_product, list_products, make_product
+from intertwine.products.survey.setting import Setting
 from intertwine.representations import Irreps
 
 __all__ = ["Candidate", "bench_products", "candidates", "fit_product", "random_inputs"]
