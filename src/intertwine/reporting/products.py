@@ -1,7 +1,7 @@
 """Pictures of a benchmark of products: time against degree, the same for each degree of freedom, and the roofline.
 
-Rows are those of `intertwine.products.survey.bench_table`. Rows that differ in anything but product and degree (setting,
-direction, batch, dtype, device, ...) are never drawn in one picture. Slopes are fitted to the measured medians.
+Rows are those of `intertwine.products.survey.bench_table`. Rows that differ in anything but product and degree
+(setting, direction, batch, dtype, device, ...) are never drawn in one picture. Slopes are fitted to the medians.
 """
 
 import os

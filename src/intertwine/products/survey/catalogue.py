@@ -1,8 +1,8 @@
 """The catalogue of equivariant products: what each is, which couplings it keeps, for which group, and where it stands.
 
-Data only; `intertwine.products.survey.registry` builds products from it. Paths count as kept where the coupling constant does
-not vanish for the smallest tables that hold the irreps. Costs are for all degrees up to L in both inputs and in the
-output, per sample.
+Data only; `intertwine.products.survey.registry` builds products from it. Paths count as kept where the coupling
+constant does not vanish for the smallest tables that hold the irreps. Costs are for all degrees up to L in both inputs
+and in the output, per sample.
 """
 
 import importlib
