@@ -28,7 +28,7 @@ $(VENV_BENCH)/.stamp: pyproject.toml benchmarks/requirements.txt scripts/environ
 	PYTHON="$(PYTHON)" scripts/environment.sh $(VENV_BENCH) --constraint benchmarks/requirements.txt \
 	  --requirement benchmarks/requirements.txt --editable '.[train,atoms]'
 
-demo: $(VENV)/.stamp ## train, test and check a small force field on real data (six minutes on two cores)
+demo: $(VENV)/.stamp ## train, test and check a small force field on real data (four minutes on two cores)
 	rm -rf runs/demo
 	$(DEMO)
 

@@ -152,11 +152,12 @@ def compare(options: argparse.Namespace) -> list[ResultRow]:
         for seed in options.seeds:
             found["peer"][seed] = train_peer(recipe, options.seconds, seed, options.ema)
             say(f"{PEER}, {options.seconds:g} s", seed, found["peer"][seed])
-            for name, seconds in (("third", third), ("equal", options.seconds)):
+            for name in options.ours:
+                seconds = third if name == "third" else options.seconds
                 found[name][seed] = train_ours(recipe, seconds, seed, Path(folder) / f"{name}-{seed}")
                 say(f"intertwine, {seconds:g} s", seed, found[name][seed])
     rows = []
-    for name in ("third", "equal"):
+    for name in options.ours:
         for test_set in (*recipe.recipe.data.test, "validation"):
             ours = {seed: errors[test_set] for seed, errors in found[name].items()}
             peer = fmean(errors[test_set] for errors in found["peer"].values())
@@ -183,6 +184,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=420.0, help="training time N of mace-torch")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of weights and order of the data")
+    parser.add_argument("--ours", nargs="+", choices=["third", "equal"], default=["third", "equal"], help="our times")
     parser.add_argument("--ema", action="store_true", help="average mace-torch's weights (its default is not to)")
     parser.add_argument("--scale", choices=["cpu", "smoke"], default="cpu", help="scale of our recipe")
     parser.add_argument("--threads", type=int, help="CPU threads of torch (default: its own choice)")

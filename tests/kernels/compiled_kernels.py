@@ -24,13 +24,15 @@ TARGETS = [(torch.float32, 80), (torch.float64, 90), (torch.bfloat16, 90)]
 
 
 def compile_kernel(kernel, arguments, constants, warps, architecture):
-    """Compile what a launch would run."""
-    named = dict(zip(kernel.arg_names, arguments, strict=False))
-    signature = {name: POINTERS[a.dtype] if isinstance(a, torch.Tensor) else "i32" for name, a in named.items()}
-    signature |= dict.fromkeys(constants, "constexpr")
-    fixed = {(kernel.arg_names.index(name),): value for name, value in constants.items()}
-    aligned = {(place,): [["tt.divisibility", 16]] for place, a in enumerate(named.values()) if hasattr(a, "dtype")}
-    source = ASTSource(kernel, signature={n: signature[n] for n in kernel.arg_names}, constexprs=fixed, attrs=aligned)
+    """Compile what a launch would run; as there, an integer that is one is written into the code."""
+    named = dict(zip(kernel.arg_names, arguments, strict=False)) | constants
+    fixed = {name for name, a in named.items() if name in constants or (isinstance(a, int) and a == 1)}
+    kinds = {name: POINTERS[a.dtype] if isinstance(a, torch.Tensor) else "i32" for name, a in named.items()}
+    signature = {name: "constexpr" if name in fixed else kinds[name] for name in kernel.arg_names}
+    places = {name: (place,) for place, name in enumerate(kernel.arg_names)}
+    values = {places[name]: named[name] for name in fixed}
+    aligned = {places[name]: [["tt.divisibility", 16]] for name, kind in kinds.items() if kind.startswith("*")}
+    source = ASTSource(kernel, signature=signature, constexprs=values, attrs=aligned)
     options = {"num_warps": warps, **multiply_add}
     return triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
 
@@ -74,6 +76,15 @@ def test_kernels_compile_and_keep_their_promises(name, dtype, target, compiled, 
         if dtype == torch.float64:
             assert re.search(r"\b(fma|add|mma)\S*\.f64", text)
             assert not re.search(r"\b(fma|mul|add|cvt)\S*\.f32", text)
+
+
+@pytest.mark.parametrize("target", [90])
+@pytest.mark.parametrize("name", ["channelwise", "symmetric_polynomials", "grid_product"])
+def test_sizes_of_one_compile(name, target, compiled, rng):
+    options = {"channelwise": {"edges": 1, "nodes": 1}, "symmetric_polynomials": {"atoms": 1, "kinds": 1}}
+    inputs, static = PROBLEMS[name](rng, torch.float32, 1, **options.get(name, {"batch": 1, "points": 1}))
+    run_all(name, inputs, static)
+    assert len(compiled) >= 3
 
 
 @pytest.mark.parametrize("target", [90])
