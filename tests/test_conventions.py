@@ -25,6 +25,8 @@ from intertwine.groups.rotations import (
     quaternion_to_matrix,
     rotation_vector_to_matrix,
 )
+from intertwine.products import make_product
+from intertwine.products.so2.edge_frames import edge_rotation
 from intertwine.representations import (
     CONVENTION_VERSION,
     Irrep,
@@ -39,6 +41,7 @@ from intertwine.systems.potential.extxyz import read_structures
 from intertwine.systems.potential.md import MDSettings, run_md
 from intertwine.systems.potential.model import Potential
 from intertwine.systems.potential.settings import ModelSettings
+from intertwine.testing import tolerance
 
 F64 = torch.float64
 DEGREES = range(7)
@@ -396,3 +399,27 @@ def test_convention_30_the_version_is_stated_and_stored(checkout, tmp_path, pote
     potential.save_pretrained(tmp_path / "model")
     stored = "".join(file.read_text(encoding="utf-8") for file in (tmp_path / "model").glob("*.json"))
     assert re.search(rf'"convention[a-z_]*": {CONVENTION_VERSION}\b', stored)
+
+
+def test_convention_31_gaunt_constants_have_no_sign():
+    irreps = Irreps.spherical_harmonics(3)
+    constants = {
+        (i.ir1.l, i.ir2.l, i.ir_out.l): i.constant for i in make_product("gaunt_grid", irreps, irreps).interactions()
+    }
+    assert min(constants.values()) > 0
+    assert constants[1, 1, 0] == pytest.approx((3 / (4 * math.pi)) ** 0.5, abs=1e-12)
+
+
+def test_convention_32_the_curl_product_is_the_cross_product(rng):
+    a, b = torch.randn(2, 5, 3, generator=rng, dtype=torch.float64)
+    curl = make_product("gaunt_curl", "1o", "1o", "1e").double()
+    expected = (3 / (4 * math.pi)) ** 0.5 * torch.linalg.cross(a, b)
+    torch.testing.assert_close(curl(a, b), expected, **tolerance(torch.float64, size=expected.abs().max().item()))
+
+
+def test_convention_33_edge_frames_turn_edges_onto_y(rng):
+    r = torch.randn(5, 3, generator=rng, dtype=torch.float64)
+    turned = torch.einsum("nij,nj->ni", edge_rotation(r), r)
+    expected = torch.zeros_like(r)
+    expected[:, 1] = r.norm(dim=-1)
+    torch.testing.assert_close(turned, expected, **tolerance(torch.float64, size=float(r.abs().max())))

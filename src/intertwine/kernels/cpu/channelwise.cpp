@@ -316,55 +316,113 @@ void value(const Problem<T>& q, const T* x, const T* y, const T* w, const T* tx,
   }
 }
 
+// What a thread needs for the gradient of edges.
+template <typename T, bool TANGENT>
+struct Edges {
+  const Problem<T>& q;
+  const T *x, *y, *w, *g, *tx, *ty, *tw;
+  T *dy, *dw;
+  std::vector<T> matrices, kept, rows;
+  std::vector<vec<T>> outer, steps;
+  T *m, *tm, *fast, *tfast, *fast_step, *fast_g;
+
+  Edges(const Problem<T>& q, const T* x, const T* y, const T* w, const T* g, const T* tx, const T* ty, const T* tw,
+        T* dy, T* dw)
+      : q(q), x(x), y(y), w(w), g(g), tx(tx), ty(ty), tw(tw), dy(dy), dw(dw), matrices(2 * q.matrices),
+        kept(q.largest), rows(q.slow ? 3 * q.dim_x + q.largest : 0), outer(2 * q.largest), steps(q.dim_y) {
+    m = matrices.data(), tm = m + q.matrices;
+    fast = rows.data(), tfast = fast + q.dim_x, fast_step = tfast + q.dim_x, fast_g = fast_step + q.dim_x;
+  }
+
+  // Adds to `step`, the derivative by the row of x, where it is wanted; writes those by y and w.
+  void run(int64_t e, const T* row, const T* trow, T* step) {
+    const int64_t to = (q.destination ? q.destination[e] : e) * q.dim_z;
+    q.fill(y + e * q.dim_y, m);
+    if (TANGENT && ty) q.fill(ty + e * q.dim_y, tm);
+    std::fill(steps.begin(), steps.end(), zeros<T>());
+    for (int64_t n = 0; n < q.count; ++n) {
+      const Path& p = q.paths[n];
+      const int64_t weight = e * q.dim_w + p.w;
+      const T* grad = g + to + p.z;
+      if (q.slow) {
+        convert<true>(grad, fast_g, p.dim3, p.channels);
+        grad = fast_g;
+      }
+      gradient_any<T, TANGENT>(p, row + p.x, w + weight, m + q.place[n], grad, shifted(trow, p.x), shifted(tw, weight),
+                               tm + q.place[n], step ? step + p.x : nullptr, dw ? dw + weight : nullptr,
+                               dy ? kept.data() : nullptr, outer.data());
+      if (dy)
+        for (int64_t t = p.first; t < p.last; ++t) steps[q.terms[t].j] += q.terms[t].value * outer[q.terms[t].ik];
+    }
+    if (dy)
+      for (int64_t j = 0; j < q.dim_y; ++j) dy[e * q.dim_y + j] = sum<T>(steps[j]);
+  }
+};
+
+// Every row of x belongs to one edge, or to the edges that share it as their source: no two threads meet.
+template <typename T, bool TANGENT>
+void gradient_by_rows(const Problem<T>& q, const Edges<T, TANGENT>& edges, T* dx, int threads) {
+  const Groups groups(q.source, q.edges, q.nodes_in);
+#pragma omp parallel num_threads(threads)
+  {
+    Edges<T, TANGENT> own(q, edges.x, edges.y, edges.w, edges.g, edges.tx, edges.ty, edges.tw, edges.dy, edges.dw);
+#pragma omp for schedule(dynamic, chunk(groups.count, threads))
+    for (int64_t group = 0; group < groups.count; ++group) {
+      const T *row = own.x + group * q.dim_x, *trow = shifted(own.tx, group * q.dim_x);
+      T* step = dx ? q.slow ? own.fast_step : dx + group * q.dim_x : nullptr;
+      if (step) std::fill(step, step + q.dim_x, T(0));
+      if (q.slow) {
+        q.template convert_x<true>(row, own.fast);
+        row = own.fast;
+        if (trow) q.template convert_x<true>(trow, own.tfast);
+        if (trow) trow = own.tfast;
+      }
+      for (int64_t place = groups.first(group); place < groups.last(group); ++place)
+        own.run(groups.edge(place), row, trow, step);
+      if (q.slow && dx) q.template convert_x<false>(own.fast_step, dx + group * q.dim_x);
+    }
+  }
+}
+
+// Edges in the order of their destination, whose rows of g, the largest, are then read once. Derivatives by x are added
+// up in as many copies as there are parts, a number that does not depend on the threads: sums are repeatable.
+constexpr int64_t parts = 16;
+
+template <typename T, bool TANGENT>
+void gradient_by_destination(const Problem<T>& q, const Edges<T, TANGENT>& edges, T* dx, int threads) {
+  const Groups groups(q.destination, q.edges, q.nodes_out);
+  const int64_t size = q.nodes_in * q.dim_x;
+  std::vector<T> copies(dx ? parts * size : 0);
+#pragma omp parallel num_threads(threads)
+  {
+    Edges<T, TANGENT> own(q, edges.x, edges.y, edges.w, edges.g, edges.tx, edges.ty, edges.tw, edges.dy, edges.dw);
+#pragma omp for schedule(dynamic, 1)
+    for (int64_t part = 0; part < parts; ++part)
+      for (int64_t place = part * q.edges / parts; place < (part + 1) * q.edges / parts; ++place) {
+        const int64_t e = groups.edge(place), row = q.source[e] * q.dim_x;
+        own.run(e, own.x + row, shifted(own.tx, row), dx ? copies.data() + part * size + row : nullptr);
+      }
+#pragma omp for schedule(static)
+    for (int64_t node = 0; node < (dx ? q.nodes_in : 0); ++node)
+      for (int64_t n = node * q.dim_x; n < (node + 1) * q.dim_x; ++n) {
+        T total = 0;
+        for (int64_t part = 0; part < parts; ++part) total += copies[part * size + n];
+        dx[n] = total;
+      }
+  }
+}
+
 template <typename T, bool TANGENT>
 void gradient(const Problem<T>& q, const T* x, const T* y, const T* w, const T* g, const T* tx, const T* ty,
               const T* tw, T* dx, T* dy, T* dw, int threads) {
-  const Groups groups(q.source, q.edges, q.nodes_in);
-  if (dx) expect_writes(dx, sizeof(T) * groups.count * q.dim_x);
+  if (dx) expect_writes(dx, sizeof(T) * q.nodes_in * q.dim_x);
   if (dw) expect_writes(dw, sizeof(T) * q.edges * q.dim_w);
-#pragma omp parallel num_threads(threads)
-  {
-    std::vector<T> matrices(2 * q.matrices), kept(q.largest), rows(q.slow ? 3 * q.dim_x + q.largest : 0);
-    T *fast = rows.data(), *tfast = fast + q.dim_x, *steps_x = tfast + q.dim_x, *fast_g = steps_x + q.dim_x;
-    std::vector<vec<T>> outer(2 * q.largest), steps(q.dim_y);
-    T *m = matrices.data(), *tm = m + q.matrices;
-#pragma omp for schedule(dynamic, chunk(groups.count, threads))
-    for (int64_t group = 0; group < groups.count; ++group) {
-      const T *row = x + group * q.dim_x, *trow = shifted(tx, group * q.dim_x);
-      T* step = dx ? q.slow ? steps_x : dx + group * q.dim_x : nullptr;
-      if (step) std::fill(step, step + q.dim_x, T(0));
-      if (q.slow) {
-        q.template convert_x<true>(row, fast);
-        row = fast;
-        if (tx) q.template convert_x<true>(trow, tfast);
-        if (tx) trow = tfast;
-      }
-      for (int64_t place = groups.first(group); place < groups.last(group); ++place) {
-        const int64_t e = groups.edge(place), to = (q.destination ? q.destination[e] : e) * q.dim_z;
-        q.fill(y + e * q.dim_y, m);
-        if (TANGENT && ty) q.fill(ty + e * q.dim_y, tm);
-        std::fill(steps.begin(), steps.end(), zeros<T>());
-        for (int64_t n = 0; n < q.count; ++n) {
-          const Path& p = q.paths[n];
-          const int64_t weight = e * q.dim_w + p.w;
-          const T* grad = g + to + p.z;
-          if (q.slow) {
-            convert<true>(grad, fast_g, p.dim3, p.channels);
-            grad = fast_g;
-          }
-          gradient_any<T, TANGENT>(p, row + p.x, w + weight, m + q.place[n], grad, shifted(trow, p.x),
-                                   shifted(tw, weight), tm + q.place[n], step ? step + p.x : nullptr,
-                                   dw ? dw + weight : nullptr, dy ? kept.data() : nullptr, outer.data());
-          if (dy)
-            for (int64_t t = p.first; t < p.last; ++t)
-              steps[q.terms[t].j] += q.terms[t].value * outer[q.terms[t].ik];
-        }
-        if (dy)
-          for (int64_t j = 0; j < q.dim_y; ++j) dy[e * q.dim_y + j] = sum<T>(steps[j]);
-      }
-      if (q.slow && dx) q.template convert_x<false>(steps_x, dx + group * q.dim_x);
-    }
-  }
+  const Edges<T, TANGENT> edges(q, x, y, w, g, tx, ty, tw, dy, dw);
+  // the copies are worth it where they are small beside the messages that are not kept
+  if (q.source && q.destination && parts * q.nodes_in * q.dim_x <= q.edges * q.dim_z)
+    gradient_by_destination<T, TANGENT>(q, edges, dx, threads);
+  else
+    gradient_by_rows<T, TANGENT>(q, edges, dx, threads);
 }
 
 template <typename T>
