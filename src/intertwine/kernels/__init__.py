@@ -1,6 +1,7 @@
 """Accelerated implementations of the operations, each held against a plain PyTorch reference."""
 
 from intertwine.kernels.channelwise import ChannelwisePath, channelwise, pack_paths
+from intertwine.kernels.gpu import register
 from intertwine.kernels.grid import grid_product
 from intertwine.kernels.harmonics import harmonics
 from intertwine.kernels.switch import kernels_wanted, use_reference
@@ -16,3 +17,5 @@ __all__ = [
     "symmetric_polynomials",
     "use_reference",
 ]
+
+register()
