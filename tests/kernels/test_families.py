@@ -5,6 +5,7 @@ import torch
 from problems import CHANNELS, FAMILIES, PROBLEMS, channelwise_problem, draw, orders, symmetric_problem
 
 from intertwine.errors import ShapeError
+from intertwine.kernels import ChannelwisePath, pack_paths
 from intertwine.testing import DTYPES, tolerance
 
 NAMES = list(FAMILIES)
@@ -49,6 +50,39 @@ def test_large_rows_take_the_path_past_the_caches(slow, rng):
     assert inputs[0].shape[0] * static[-2] * 4 > 8 << 20
     got, wanted = family(*inputs, *static), family.reference(*inputs, *static)
     torch.testing.assert_close(got, wanted, **tolerance(torch.float32, size=wanted.abs().max().item(), epsilons=64))
+
+
+@pytest.mark.parametrize("summed", [False, True], ids=["rows of their own", "between nodes"])
+def test_large_derivatives_take_the_path_past_the_caches(summed, rng):
+    """Streaming stores of the derivative by the weights begin at 8 MiB; between nodes the edges go in parts."""
+    inputs, static = channelwise_problem(rng, torch.float32, 64, edges=5000, nodes=50, summed=summed)
+    assert inputs[2].numel() * 4 > 8 << 20
+    family = FAMILIES["channelwise"]
+    results = []
+    for function in (family, family.reference):
+        leaves = [a.detach().requires_grad_() for a in inputs]
+        value = function(*leaves, *static)
+        results.append(torch.autograd.grad(value, leaves, torch.linspace(-1, 1, value.numel()).view_as(value)))
+    for got, wanted in zip(*results, strict=True):
+        size = wanted.abs().max().item()
+        torch.testing.assert_close(got, wanted, **tolerance(torch.float32, size=size, epsilons=256))
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["channel fast", "multiplicity slow"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_paths_that_share_weights_and_outputs_add_up(dtype, slow, rng):
+    """Two paths with one block of weights and one of outputs, and weights and outputs that no path names."""
+    channels, edges = 19, 6
+    couplings = [draw(rng, 3, 3, 3), draw(rng, 1, 1, 3)]
+    packed, terms = pack_paths(
+        [
+            ChannelwisePath(0, 1, channels, channels, channels, couplings[0]),
+            ChannelwisePath(3 * channels, 0, channels, channels, channels, couplings[1]),
+        ]
+    )
+    inputs = [draw(rng, edges, size, dtype=dtype) for size in (4 * channels, 4, 3 * channels)]
+    static = [None, None, packed, terms, edges, 5 * channels, slow]
+    _compare("channelwise", inputs, static, dtype, rng)
 
 
 @pytest.mark.parametrize("name", NAMES)

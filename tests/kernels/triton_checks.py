@@ -38,7 +38,7 @@ def run_file(name, *, interpret, folder):
 def twin(name, implementation, label="interpreted"):
     """Return a family like the one of this name, whose kernel for CPU tensors is another one."""
     family = FAMILIES[name]
-    schema = str(family._operators[0]._opoverload._schema)
+    schema = str(family._operators[0]._schema)
     arguments = schema.partition("(")[2].rpartition(") ->")[0].split(", ")
     inputs = [argument.split()[-1] for argument in arguments[: family._count]]
     static = ", ".join(arguments[family._count :])

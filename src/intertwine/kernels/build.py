@@ -41,10 +41,9 @@ def load_library(name: str) -> ctypes.CDLL:
         BuildError: if there is no compiler, or it fails.
     """
     compiler = _compiler()
-    sources = {
-        file: files("intertwine.kernels").joinpath("cpu", file).read_bytes()
-        for file in (f"{name}.cpp", "common.hpp", "layout.hpp")
-    }
+    folder = files("intertwine.kernels").joinpath("cpu")
+    headers = sorted(file.name for file in folder.iterdir() if file.name.endswith(".hpp"))
+    sources = {file: folder.joinpath(file).read_bytes() for file in (f"{name}.cpp", *headers)}
     flags = (*_FLAGS, *(() if sys.platform == "darwin" else ("-fopenmp",)))
     key = hashlib.sha256()
     for part in (

@@ -25,6 +25,10 @@ from intertwine.kernels.switch import kernels_wanted
 
 __all__ = ["Family", "Implementation"]
 
+# Not by `torch.library.custom_op`: it looks for outputs that alias inputs at every call, which small graphs feel.
+_LIBRARY = torch.library.Library("intertwine", "FRAGMENT")
+_SUFFIXES = ("", "_gradient", "_tangent")
+
 
 class Implementation:
     """The three operators of a family on one kind of device.
@@ -98,8 +102,8 @@ class Family:
             found = implementation.tangent(tensors[:n], tensors[n], tensors[n + 1 :], static, _flags(wanted, n + 1))
             return tuple(_filled(part, args[0]) for part in found)
 
-        for operator, function in zip(self._operators, (value, gradient, tangent), strict=True):
-            operator.register_kernel(device)(function)
+        for suffix, function in zip(_SUFFIXES, (value, gradient, tangent), strict=True):
+            _LIBRARY.impl(self.name + suffix, function, device.upper())
 
     def __call__(self, *args: Any) -> Tensor:
         """Return the value: by a kernel where there is one that passed its check, else by the reference."""
@@ -182,15 +186,14 @@ class Family:
             else f"({tensors}, Tensor g{tail}, int wanted) -> (Tensor, Tensor)",
             f"({tensors}, Tensor g, {tangents}{tail}, int wanted) -> ({', '.join(['Tensor'] * (n + 1))})",
         )
-        self._operators = tuple(
-            torch.library.custom_op(f"intertwine::{self.name}{suffix}", _no_kernel, mutates_args=(), schema=schema)
-            for suffix, schema in zip(("", "_gradient", "_tangent"), schemas, strict=True)
-        )
+        for suffix, schema in zip(_SUFFIXES, schemas, strict=True):
+            _LIBRARY.define(self.name + suffix + schema, tags=(torch.Tag.pt2_compliant_tag,))
+        self._operators = tuple(getattr(torch.ops.intertwine, self.name + suffix).default for suffix in _SUFFIXES)
         self._register_fakes(n)
         self._register_backwards(n)
 
     def _register_fakes(self, n: int) -> None:
-        value, gradient, tangent = self._operators
+        value, gradient, tangent = (f"{_LIBRARY.ns}::{self.name}{suffix}" for suffix in _SUFFIXES)
 
         def like(tensors: Sequence[Tensor], wanted: int) -> tuple[Tensor, ...]:
             flags = _flags(wanted, len(tensors))
@@ -199,21 +202,21 @@ class Family:
                 for a, flag in zip(tensors, flags, strict=True)
             )
 
-        @value.register_fake
+        @torch.library.register_fake(value, lib=_LIBRARY)
         def _(*args: Any) -> Tensor:
             return args[0].new_empty(self._shape(args[:n], args[n:]))
 
-        @gradient.register_fake
+        @torch.library.register_fake(gradient, lib=_LIBRARY)
         def _(*args: Any) -> tuple[Tensor, ...]:
             found = like(args[:n], args[-1])
             return found if n > 1 else (*found, args[0].new_empty(0))
 
-        @tangent.register_fake
+        @torch.library.register_fake(tangent, lib=_LIBRARY)
         def _(*args: Any) -> tuple[Tensor, ...]:
             return like(args[: n + 1], args[-1])
 
     def _register_backwards(self, n: int) -> None:
-        value, gradient, tangent = self._operators
+        _, gradient, tangent = self._operators
 
         def keep_value(ctx: Any, inputs: tuple, output: Any) -> None:
             ctx.static = inputs[n:]
@@ -246,9 +249,10 @@ class Family:
             found = self._third_order(ctx.saved_tensors, ctx.static, _given(cotangents, _flags(ctx.wanted, n + 1)))
             return (*found, *[None] * len(ctx.static), None)
 
-        value.register_autograd(back_value, setup_context=keep_value)
-        gradient.register_autograd(back_gradient, setup_context=keep_gradient)
-        tangent.register_autograd(back_tangent, setup_context=keep_tangent)
+        rules = ((back_value, keep_value), (back_gradient, keep_gradient), (back_tangent, keep_tangent))
+        for suffix, (backward, keep) in zip(_SUFFIXES, rules, strict=True):
+            name = f"{_LIBRARY.ns}::{self.name}{suffix}"
+            torch.library.register_autograd(name, backward, setup_context=keep, lib=_LIBRARY)
 
     def _third_order(self, saved: Sequence[Tensor | None], static: Sequence[Any], cotangents: Sequence) -> list:
         """Differentiate the reference's tangent; itself differentiable, so that any order is there."""
@@ -275,10 +279,6 @@ def _paired(outputs: Sequence[Tensor], cotangents: Sequence[Tensor | None]) -> t
     """Return the outputs that have both a graph and a cotangent, and these cotangents."""
     pairs = [(a, c) for a, c in zip(outputs, cotangents, strict=True) if c is not None and a.requires_grad]
     return [a for a, _ in pairs], [c for _, c in pairs]
-
-
-def _no_kernel(*args: Any) -> Any:
-    raise BuildError(f"there is no kernel for {args[0].device}")
 
 
 def _mask(flags: Sequence[bool]) -> int:

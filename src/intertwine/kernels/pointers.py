@@ -1,6 +1,7 @@
 """Passing tensors to compiled functions: addresses of memory, and the suffix of the function for a dtype."""
 
 import ctypes
+from array import array
 from collections.abc import Sequence
 
 import torch
@@ -24,7 +25,7 @@ def address(tensor: Tensor | None) -> ctypes.c_void_p:
 
 def integers(values: Sequence[int]) -> ctypes.Array:
     """Return integers as an array of int64."""
-    return (ctypes.c_int64 * len(values))(*values)
+    return (ctypes.c_int64 * len(values)).from_buffer(array("q", values))
 
 
 def suffix(dtype: torch.dtype) -> str:

@@ -80,6 +80,8 @@ class ChannelwiseTensorProduct(nn.Module):
         self.irreps_out = Irreps(out)
         self.problem = Problem(self.irreps_in, self.irreps_sh, self.irreps_out, tuple(paths))
         self.weight_numel = self.problem.weight_numel
+        # kept because a call reads them many times, and each is a sum over entries
+        self._dims = (self.irreps_in.dim, self.irreps_sh.dim, self.irreps_out.dim)
         self._paths, terms = pack_paths(self._places())
         self.register_buffer("terms", terms, persistent=False)
 
@@ -148,20 +150,17 @@ class ChannelwiseTensorProduct(nn.Module):
         return self._run(features, y, weight, edge_index, edge_index.shape[1])
 
     def _run(self, x: Tensor, y: Tensor, weight: Tensor, edge_index: Tensor | None, edges: int) -> Tensor:
-        if (
-            x.shape[1:] != (self.irreps_in.dim,)
-            or y.shape != (edges, self.irreps_sh.dim)
-            or weight.shape != (edges, self.weight_numel)
-        ):
+        dim_in, dim_sh, dim_out = self._dims
+        if x.shape[1:] != (dim_in,) or y.shape != (edges, dim_sh) or weight.shape != (edges, self.weight_numel):
             raise ShapeError(
                 "a channel-wise product needs features that fit, and one row of harmonics and of weights a sample",
                 got={"x": tuple(x.shape), "y": tuple(y.shape), "weight": tuple(weight.shape), "edges": edges},
-                expected=f"(batch, {self.irreps_in.dim}), (batch, {self.irreps_sh.dim}), (batch, {self.weight_numel})",
+                expected=f"(batch, {dim_in}), (batch, {dim_sh}), (batch, {self.weight_numel})",
             )
         source, destination = (None, None) if edge_index is None else edge_index
         # the kernel converts rows of its own on the fly; rows of nodes are read many times, so they are converted first
         slow = self.layout == "mul_ir" and edge_index is None
         inside = self.layout if slow else "ir_mul"
         x = convert_layout(x, self.irreps_in, self.layout, inside)
-        static = (source, destination, self._paths, self.terms, x.shape[0], self.irreps_out.dim, slow)
+        static = (source, destination, self._paths, self.terms, x.shape[0], dim_out, slow)
         return convert_layout(channelwise(x, y, weight, *static), self.irreps_out, inside, self.layout)

@@ -75,6 +75,12 @@ inline void stream(T* to, vec<T> value) {
 #endif
 }
 
+// Asks for a row that is read soon.
+template <typename T>
+inline void ask(const T* row, int64_t count) {
+  for (int64_t n = 0; n < count; n += width<T>) __builtin_prefetch(row + n, 0, 2);
+}
+
 template <typename T>
 inline bool aligned(const T* address) {
   return (reinterpret_cast<std::uintptr_t>(address) & 63) == 0;
@@ -82,9 +88,28 @@ inline bool aligned(const T* address) {
 
 template <typename T>
 inline T sum(vec<T> value) {
-  T total = 0;
-  for (int lane = 0; lane < width<T>; ++lane) total += value[lane];
-  return total;
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return _mm512_reduce_add_ps(reinterpret_cast<__m512>(value));
+  else
+    return _mm512_reduce_add_pd(reinterpret_cast<__m512d>(value));
+#else
+  for (int half = width<T> / 2; half > 0; half /= 2)
+    for (int lane = 0; lane < half; ++lane) value[lane] += value[lane + half];
+  return value[0];
+#endif
+}
+
+// Room for numbers in memory that begins with a whole vector: loads that cross cache lines cost twice.
+template <typename T>
+using LaneVectors = std::vector<vec<T>>;
+template <typename T>
+constexpr int64_t whole_vectors(int64_t count) {
+  return (count + width<T> - 1) / width<T>;
+}
+template <typename T>
+inline T* numbers(vec<T>* vectors) {
+  return reinterpret_cast<T*>(vectors);
 }
 
 // Edges grouped by a node index, each group in the original order: `order[begin[n]] ... order[begin[n + 1] - 1]`.

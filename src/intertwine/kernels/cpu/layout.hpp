@@ -1,7 +1,9 @@
 // Between the two layouts of a block of features: multiplicity slow (u i) and channel fast (i u).
 //
-// Sixteen channels of an odd number of components are that many vectors in both layouts; each vector of one is put
-// together from the vectors of the other by shuffles with constant masks.
+// W channels of D components are D vectors of W lanes in both layouts. D is odd and W a power of two, so row n of one
+// layout and lane q meet component (n W + q) mod D: for a fixed lane the D rows run through the D components. A
+// transposition is then one permutation of the lanes of each vector, and a rotation of each lane through the vectors by
+// an amount that depends on the lane alone, done in log2(D) rounds of selections.
 
 #pragma once
 
@@ -12,82 +14,136 @@
 namespace intertwine {
 
 template <typename T>
-struct Masks;
+struct Places;
 template <>
-struct Masks<float> {
-  typedef std::int32_t mask __attribute__((vector_size(64)));
+struct Places<float> {
+  typedef std::int32_t type __attribute__((vector_size(64)));
 };
 template <>
-struct Masks<double> {
-  typedef std::int64_t mask __attribute__((vector_size(64)));
+struct Places<double> {
+  typedef std::int64_t type __attribute__((vector_size(64)));
 };
 template <typename T>
-using mask = typename Masks<T>::mask;
+using places = typename Places<T>::type;
 
-// Lane n of the result is lane mask[n] of a, or mask[n] - width of b.
+// Lane n of the result is lane from[n] of the vector.
 template <typename T>
-inline vec<T> pick(vec<T> a, vec<T> b, mask<T> places) {
+inline vec<T> permute(vec<T> value, places<T> from) {
 #if defined(__clang__)
   vec<T> result;
-  for (int lane = 0; lane < width<T>; ++lane)
-    result[lane] = places[lane] < width<T> ? a[places[lane]] : b[places[lane] - width<T>];
+  for (int lane = 0; lane < width<T>; ++lane) result[lane] = value[from[lane]];
   return result;
 #else
-  return __builtin_shuffle(a, b, places);
+  return __builtin_shuffle(value, from);
 #endif
 }
 
-// Masks for D components: result[v] = pick(result[v], from[s], masks[v * D + s]) for each s.
-template <typename T, int D>
-struct Shuffles {
-  std::array<mask<T>, D * D> slow, fast;  // to multiplicity slow, to channel fast
+// The lanes of b where a bit is set, those of a elsewhere.
+template <typename T, unsigned BITS>
+inline vec<T> select(vec<T> a, vec<T> b) {
+#if defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4)
+    return reinterpret_cast<vec<T>>(
+        _mm512_mask_blend_ps(BITS, reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+  else
+    return reinterpret_cast<vec<T>>(
+        _mm512_mask_blend_pd(BITS, reinterpret_cast<__m512d>(a), reinterpret_cast<__m512d>(b)));
+#else
+  places<T> chosen;
+  for (int lane = 0; lane < width<T>; ++lane) chosen[lane] = BITS >> lane & 1 ? -1 : 0;
+  return chosen ? b : a;
+#endif
+}
 
-  Shuffles() {
-    constexpr int n = width<T>;
-    for (int v = 0; v < D; ++v)
-      for (int s = 0; s < D; ++s)
-        for (int lane = 0; lane < n; ++lane) {
-          const int place = v * n + lane;  // channel place / D, component place % D
-          slow[v * D + s][lane] = place % D == s ? n + place / D : lane;
-          const int other = lane * D + v;  // where component v of channel `lane` lies
-          fast[v * D + s][lane] = other / n == s ? n + other % n : lane;
-        }
+// The transposition of D vectors. Row n W + q of the order "multiplicity slow" is component (n W + q) mod D, which is
+// (n + turn(q)) W mod D.
+template <typename T, int D>
+struct Transposition {
+  static constexpr int lanes = width<T>;
+  static constexpr int component(int row) { return row * lanes % D; }
+  static constexpr int turn(int lane) {
+    int n = 0;
+    while (component(n) != lane % D) ++n;
+    return n;
   }
-  static const Shuffles& get() {
-    static const Shuffles shuffles;
-    return shuffles;
+  static constexpr unsigned turned(int bit, bool back) {
+    unsigned bits = 0;
+    for (int lane = 0; lane < lanes; ++lane) {
+      const int by = back ? (D - turn(lane)) % D : turn(lane);
+      if (by >> bit & 1) bits |= 1u << lane;
+    }
+    return bits;
+  }
+
+  // slow[c]: where the lanes of component c come from on the way to multiplicity slow; fast[c]: on the way back.
+  std::array<places<T>, D> slow, fast;
+
+  Transposition() {
+    for (int c = 0; c < D; ++c)
+      for (int lane = 0; lane < lanes; ++lane) {
+        int row = 0;
+        while ((row * lanes + lane) % D != c) ++row;
+        slow[c][lane] = (row * lanes + lane) / D;
+        fast[c][lane] = (lane * D + c) % lanes;
+      }
+  }
+  static const Transposition tables;
+
+  template <bool BACK, int BIT = 0>
+  static inline void rotate(vec<T>* rows) {
+    if constexpr (1 << BIT < D) {
+      vec<T> old[D];
+#pragma GCC unroll 16
+      for (int n = 0; n < D; ++n) old[n] = rows[n];
+#pragma GCC unroll 16
+      for (int n = 0; n < D; ++n) rows[n] = select<T, turned(BIT, BACK)>(old[n], old[(n + (1 << BIT)) % D]);
+      rotate<BACK, BIT + 1>(rows);
+    }
+  }
+  // From components, one a vector, to rows with the multiplicity slow.
+  static inline void to_slow(const vec<T>* components, vec<T>* rows) {
+#pragma GCC unroll 16
+    for (int n = 0; n < D; ++n) rows[n] = permute<T>(components[component(n)], tables.slow[component(n)]);
+    rotate<false>(rows);
+  }
+  static inline void to_fast(const vec<T>* rows, vec<T>* components) {
+    vec<T> turned_rows[D];
+#pragma GCC unroll 16
+    for (int n = 0; n < D; ++n) turned_rows[n] = rows[n];
+    rotate<true>(turned_rows);
+#pragma GCC unroll 16
+    for (int n = 0; n < D; ++n) components[component(n)] = permute<T>(turned_rows[n], tables.fast[component(n)]);
   }
 };
-
 template <typename T, int D>
-inline void shuffle(const vec<T>* from, const std::array<mask<T>, D * D>& masks, vec<T>* to) {
-#pragma GCC unroll 8
-  for (int v = 0; v < D; ++v) {
-    vec<T> value = from[0];
-#pragma GCC unroll 8
-    for (int s = 0; s < D; ++s) value = pick<T>(value, from[s], masks[v * D + s]);
-    to[v] = value;
-  }
+const Transposition<T, D> Transposition<T, D>::tables;
+
+// The same one number after another, for channels that fill no vector.
+template <bool FAST, typename T>
+inline void convert_rest(const T* from, T* to, int64_t dim, int64_t channels, int64_t first) {
+  for (int64_t u = first; u < channels; ++u)
+    for (int64_t i = 0; i < dim; ++i)
+      if (FAST)
+        to[i * channels + u] = from[u * dim + i];
+      else
+        to[u * dim + i] = from[i * channels + u];
 }
 
 template <typename T, int D, bool FAST>
 void convert_whole(const T* from, T* to, int64_t channels) {
-  const auto& masks = FAST ? Shuffles<T, D>::get().fast : Shuffles<T, D>::get().slow;
   int64_t u = 0;
   for (; u + width<T> <= channels; u += width<T>) {
     vec<T> a[D], b[D];
     for (int i = 0; i < D; ++i)
       a[i] = load<true>(FAST ? from + u * D + i * width<T> : from + i * channels + u, width<T>);
-    shuffle<T, D>(a, masks, b);
+    if constexpr (FAST)
+      Transposition<T, D>::to_fast(a, b);
+    else
+      Transposition<T, D>::to_slow(a, b);
     for (int i = 0; i < D; ++i)
       store<true>(FAST ? to + i * channels + u : to + u * D + i * width<T>, b[i], width<T>);
   }
-  for (; u < channels; ++u)
-    for (int i = 0; i < D; ++i)
-      if (FAST)
-        to[i * channels + u] = from[u * D + i];
-      else
-        to[u * D + i] = from[i * channels + u];
+  convert_rest<FAST>(from, to, D, channels, u);
 }
 
 // FAST: from multiplicity slow to channel fast; otherwise the other way.
@@ -98,13 +154,10 @@ void convert(const T* from, T* to, int64_t dim, int64_t channels) {
     case 3: return convert_whole<T, 3, FAST>(from, to, channels);
     case 5: return convert_whole<T, 5, FAST>(from, to, channels);
     case 7: return convert_whole<T, 7, FAST>(from, to, channels);
-    default:
-      for (int64_t u = 0; u < channels; ++u)
-        for (int64_t i = 0; i < dim; ++i)
-          if (FAST)
-            to[i * channels + u] = from[u * dim + i];
-          else
-            to[u * dim + i] = from[i * channels + u];
+    case 9: return convert_whole<T, 9, FAST>(from, to, channels);
+    case 11: return convert_whole<T, 11, FAST>(from, to, channels);
+    case 13: return convert_whole<T, 13, FAST>(from, to, channels);
+    default: return convert_rest<FAST>(from, to, dim, channels, 0);
   }
 }
 
