@@ -86,7 +86,8 @@ struct Edges {
         matrices(2 * whole_vectors<T>(q.matrices)), kept(whole_vectors<T>(q.largest)), fast_x(row(q.dim_x)),
         fast_tx(row(q.dim_x)), fast_dx(row(q.dim_x)), fast_g(row(q.largest)), outer(q.largest), steps(q.dim_y) {
     m = numbers<T>(matrices.data()), tm = m + q.matrices;
-    weights = {q.weights_once ? Write::once : Write::add, q.weights_once && dw && q.streams(dw, q.dim_w, &Path::w), false};
+    const bool once = q.weights_once;
+    weights = {once ? Write::once : Write::add, once && dw && q.streams(dw, q.dim_w, &Path::w), false};
   }
   int64_t row(int64_t dim) const { return q.slow ? whole_vectors<T>(dim) : 0; }
 
@@ -169,7 +170,8 @@ void gradient_by_destination(const Problem<T>& q, const Edges<T, TANGENT>& edges
       if (copy) std::fill(copy, copy + size, T(0));
       for (int64_t place = part * q.edges / count; place < (part + 1) * q.edges / count; ++place) {
         const int64_t e = groups.edge(place), row = q.source[e] * q.dim_x;
-        own.run(e, groups.edge(std::min(place + 1, q.edges - 1)), own.x + row, shifted(own.tx, row), copy ? copy + row : nullptr);
+        const int64_t next = groups.edge(std::min(place + 1, q.edges - 1));
+        own.run(e, next, own.x + row, shifted(own.tx, row), copy ? copy + row : nullptr);
       }
     }
 #pragma omp for schedule(static)
@@ -212,7 +214,8 @@ Problem<T> problem(const int64_t* paths, int64_t count, const double* coefficien
 
 }  // namespace intertwine
 
-// sizes: edges, nodes_in, nodes_out, dim_x, dim_y, dim_z, dim_w, multiplicity slow. Null pointers: what is not given or not wanted.
+// sizes: edges, nodes_in, nodes_out, dim_x, dim_y, dim_z, dim_w, multiplicity slow. Null pointers: what is not given or
+// not wanted.
 // Returns 0, or 1 if an index names no row.
 #define PROBLEM                                                                                                  \
   const int64_t *paths, int64_t count, const double *coefficients, const int64_t *sizes, const int64_t *source, \
