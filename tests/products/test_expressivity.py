@@ -117,18 +117,21 @@ def test_rank_of_multiplied_weights_is_that_of_the_incidence_matrix(name, rule):
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
+    ("name", "whole", "cut"),
     [
-        ("gaunt_grid", lambda n: 4 * n + 1),
-        ("matrix", lambda n: 4 * n + 1),
-        ("gaunt_curl", lambda n: 4 * n - 3),
-        ("clebsch_gordan_dense", lambda n: (n + 1) * (2 * (n + 1) ** 2 + 1) // 3),
+        ("gaunt_grid", [5, 9, 13, 17, 21], [4, 7, 10, 13, 16]),  # 4 L + 1, and 3 L + 1 with outputs up to L
+        ("matrix", [5, 9, 13, 17, 21], [4, 7, 10, 13, 16]),
+        ("gaunt_curl", [1, 5, 9, 13, 17], None),  # 4 L - 3
+        ("clebsch_gordan_dense", [6, 19, 44, 85, 146], [5, 15, 34, 65, 111]),  # the number of paths
     ],
 )
-def test_published_ranks(name, expected):
-    assert [expressivity(make_product(name, natural(n), natural(n))).rank for n in range(1, 6)] == [
-        expected(n) for n in range(1, 6)
-    ]
+def test_published_ranks(name, whole, cut):
+    for lmax, rank in enumerate(whole, start=1):
+        product = make_product(name, natural(lmax), natural(lmax))
+        assert expressivity(product).rank == rank
+        if cut is not None:
+            low = Irreps([ir for ir in dict.fromkeys(product.irreps_out.irreps) if ir.l <= lmax])
+            assert expressivity(make_product(name, natural(lmax), natural(lmax), low)).rank == cut[lmax - 1]
 
 
 @pytest.mark.parametrize("name", COPIES)

@@ -11,7 +11,6 @@ from intertwine.products.product import Product
 from intertwine.products.survey.catalogue import ALIASES, PRODUCTS
 from intertwine.products.survey.registry import explain, find_product, list_products, make_product, parse_path
 from intertwine.representations import Irrep, Irreps, wigner_3j
-from intertwine.symmetry import equivariance_error
 
 DOUBLE = torch.float64
 NATURAL = "0e + 1o + 2e"
@@ -44,12 +43,9 @@ def test_names_of_the_contract_are_there():
     assert not set(ALIASES) & set(PRODUCTS)
 
 
-@pytest.mark.parametrize("name", EXACT)
-def test_every_product_keeps_the_law_that_its_entry_says(name, rng):
-    product = make_product(name, NATURAL, NATURAL).double()
-    pair = tuple(Irreps(NATURAL).random(5, rng=rng, dtype=DOUBLE) for _ in range(2))
-    good = equivariance_error(product, pair, trials=6, rng=rng)
-    assert good.worst.relative < 1e-11, good.explain()
+@pytest.mark.parametrize("name", NAMES)
+def test_every_product_states_a_price(name):
+    product = make_product(name, "0e + 1o", "0e + 1o")
     assert product.flops() > 0
     assert product.traffic() > 0
     assert product.bytes(DOUBLE) == 8 * product.traffic()

@@ -35,7 +35,7 @@ def test_numbers_of_points():
 @pytest.mark.parametrize(("l1", "l2"), [(0, 0), (1, 2), (3, 3), (8, 8), (6, 11), (30, 30)])
 def test_pairs_of_harmonics_are_orthonormal_where_their_degrees_fit(l1, l2):
     """The projection is the inverse of the evaluation, and one degree more is not."""
-    assert SphereGrid(l1 + l2).orthonormality_error(l1, l2) < 1e-12
+    assert SphereGrid(l1 + l2).orthonormality_error(l1, l2) < (1e-13 if max(l1, l2) <= 8 else 1e-12)
     if l2:
         assert SphereGrid(l1 + l2).orthonormality_error(l1 + 1, l2 + 1) > 1e-2
 
