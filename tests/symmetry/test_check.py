@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -90,6 +91,20 @@ def test_scaled_forces_fail_although_they_are_equivariant(rng):
     assert report.equivariance.passed()
     assert not report.passed
     assert "failed" in report.text
+
+
+def test_forces_without_an_energy_are_not_called_conservative(rng):
+    """Forces alone, of a head of their own: what was not measured is said."""
+    law = Pair().symmetry
+    alone = replace(law, output={"forces": law.output["forces"]})
+
+    def forces(positions):
+        return {"forces": Pair()(positions)["forces"] * 2}
+
+    report = check_module(forces, torch.randn(5, 3, generator=rng), symmetry=alone, rng=rng)
+    assert report.passed, report.text
+    assert report.conservativeness is None
+    assert "whether they are conservative was not measured" in report.text
 
 
 def test_detached_forces_are_checked_by_differences_and_noted(rng):

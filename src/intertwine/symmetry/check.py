@@ -31,8 +31,8 @@ class CheckReport:
         equivariance: errors of the declared law.
         localisation: which submodule breaks it; None if the law holds, or the checked object has no
             submodules.
-        conservativeness: whether forces are the gradient of the energy; None if the module does not return
-            both.
+        conservativeness: how far forces are from the gradient of the energy; None where this was not measured,
+            because the module does not return both, or not judged, because it claims nothing of the kind.
         tolerance: relative error up to which the law counts as kept; None for the default of the precision.
         notes: what kept a check from being as sharp as it could be.
     """
@@ -46,7 +46,7 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether the law holds and forces, where there are any, are conservative."""
+        """Whether the law holds and forces, where this was measured, are those of the energy."""
         conservative = self.conservativeness is None or self.conservativeness.passed()
         return self.equivariance.passed(self.tolerance) and conservative
 
@@ -196,8 +196,10 @@ def check_forces(
     named = {name: convert(value, dtype) for name, value in name_inputs(module, inputs).items()}
     moving = named.get(positions)
     evaluation = Evaluation.prepare(module, not isinstance(inputs, Mapping), dtype)
-    if not isinstance(moving, Tensor) or not {energy, forces} <= set(evaluation(named)):
-        return None, ()
+    outputs = set(evaluation(named))
+    if not isinstance(moving, Tensor) or not {energy, forces} <= outputs:
+        alone = f"There are {forces} without {energy} and {positions}: whether they are conservative was not measured."
+        return None, ((alone,) if forces in outputs else ())
 
     def output(name: str) -> Callable[[Tensor], Tensor]:
         return lambda moved: name_outputs(evaluation.raw(named | {positions: moved}, attached=positions))[name]

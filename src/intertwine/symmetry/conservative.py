@@ -109,7 +109,11 @@ class ConservativenessReport:
                     "scale, or a term that enters the energy and not the forces."
                 )
         if self.passed():
-            lines.append("The forces are conservative as far as this precision can tell.")
+            energy = "an energy" if self.energy_mismatch is None else "this energy"
+            lines.append(
+                f"At this configuration, in {self.probes} random directions, the forces cannot be told from the "
+                f"gradient of {energy}."
+            )
         return "\n".join(lines)
 
     def __str__(self) -> str:
