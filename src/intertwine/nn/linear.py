@@ -10,11 +10,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.errors import RepresentationError
 from intertwine.groups import O
 from intertwine.representations import Irreps
 from intertwine.representations.actions import IrrepsTensor
-from intertwine.representations.layout import check_layout, join_blocks, split_blocks
+from intertwine.representations.layout import check_layout, join_blocks, merge_sources, sources_of, split_blocks
 from intertwine.symmetry import Symmetry
 
 __all__ = ["Linear", "TypedLinear"]
@@ -34,17 +33,7 @@ class _IrrepsLinear(nn.Module):
         super().__init__()
         self.irreps_in, self.irreps_out = Irreps(irreps_in), Irreps(irreps_out)
         self.layout = check_layout(layout)
-        self._sources = [
-            [i for i, source in enumerate(self.irreps_in) if source.ir == target.ir] for target in self.irreps_out
-        ]
-        silent = [str(t.ir) for t, found in zip(self.irreps_out, self._sources, strict=True) if not found]
-        if silent:
-            raise RepresentationError(
-                f"a linear map cannot write {', '.join(silent)}: the input has none",
-                got={"in": self.irreps_in, "out": self.irreps_out},
-                fix="drop them from the output, or make them with a tensor product first",
-                code="E203",
-            )
+        self._sources = sources_of(self.irreps_in, self.irreps_out)
         self._shapes = [
             (sum(self.irreps_in[i].mul for i in found), target.mul)
             for target, found in zip(self.irreps_out, self._sources, strict=True)
@@ -63,11 +52,7 @@ class _IrrepsLinear(nn.Module):
 
     def _blocks(self, x: Tensor) -> list[Tensor]:
         """For each output entry the blocks that feed it, side by side."""
-        blocks = split_blocks(x, self.irreps_in, self.layout)
-        return [
-            blocks[found[0]] if len(found) == 1 else torch.cat([blocks[i] for i in found], dim=-1)
-            for found in self._sources
-        ]
+        return merge_sources(split_blocks(x, self.irreps_in, self.layout), self._sources)
 
     def _weights(self, weight: Tensor) -> list[Tensor]:
         parts = weight.split([prod(shape) for shape in self._shapes], dim=-1)

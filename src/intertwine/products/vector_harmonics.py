@@ -36,8 +36,8 @@ def vector_signal(jmax: int, parity: int = -1) -> tuple[Irreps, tuple[int, ...]]
         >>> vector_signal(1)
         (Irreps('1x0e + 1x1o + 1x1e + 1x1o'), (1, 0, 1, 2))
     """
-    pairs = [(j, l) for j in range(jmax + 1) for l in slots_of(j)]  # noqa: E741
-    return Irreps([(1, (j, parity * (-1) ** l)) for j, l in pairs]), tuple(l for _, l in pairs)  # noqa: E741
+    pairs = [(j, slot) for j in range(jmax + 1) for slot in slots_of(j)]
+    return Irreps([(1, (j, parity * (-1) ** slot)) for j, slot in pairs]), tuple(slot for _, slot in pairs)
 
 
 def vector_harmonics(

@@ -12,7 +12,16 @@ from torch import Tensor, cat
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.representations.irreps import Irreps
 
-__all__ = ["LAYOUTS", "Layout", "check_layout", "convert_layout", "join_blocks", "split_blocks"]
+__all__ = [
+    "LAYOUTS",
+    "Layout",
+    "check_layout",
+    "convert_layout",
+    "join_blocks",
+    "merge_sources",
+    "sources_of",
+    "split_blocks",
+]
 
 LAYOUTS = ("mul_ir", "ir_mul")
 Layout = Literal["mul_ir", "ir_mul"]
@@ -56,3 +65,28 @@ def convert_layout(
     if check_layout(source) == check_layout(target):
         return x
     return join_blocks(split_blocks(x, Irreps(irreps), source), target)
+
+
+def sources_of(irreps_in: Irreps, irreps_out: Irreps) -> list[list[int]]:
+    """Return for each entry of the output the places of the input entries with its irrep, which a linear map can mix.
+
+    Raises:
+        RepresentationError: if an output irrep is missing in the input.
+    """
+    sources = [[i for i, source in enumerate(irreps_in) if source.ir == target.ir] for target in irreps_out]
+    silent = [str(target.ir) for target, found in zip(irreps_out, sources, strict=True) if not found]
+    if silent:
+        raise RepresentationError(
+            f"a linear map cannot write {', '.join(silent)}: the input has none",
+            got={"in": irreps_in, "out": irreps_out},
+            fix="drop them from the output, or make them with a tensor product first",
+            code="E203",
+        )
+    return sources
+
+
+def merge_sources(
+    blocks: list[Float[Tensor, "*batch _ _"]], sources: list[list[int]]
+) -> list[Float[Tensor, "*batch _ _"]]:
+    """Return for each entry of the output the blocks that feed it, their channels side by side."""
+    return [blocks[found[0]] if len(found) == 1 else cat([blocks[i] for i in found], dim=-1) for found in sources]

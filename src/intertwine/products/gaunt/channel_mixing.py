@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.errors import RepresentationError
 from intertwine.representations import Irreps
+from intertwine.representations.layout import merge_sources, sources_of
 
 __all__ = ["ChannelMixing", "copies_of"]
 
@@ -32,14 +32,7 @@ class ChannelMixing(nn.Module):
 
     def __init__(self, irreps_in: Irreps, irreps_out: Irreps, rng: torch.Generator | None = None) -> None:
         super().__init__()
-        self._sources = [[i for i, entry in enumerate(irreps_in) if entry.ir == ir] for ir in irreps_out.irreps]
-        if not all(self._sources):
-            missing = [str(ir) for ir in irreps_out.irreps if ir not in irreps_in]
-            raise RepresentationError(
-                f"channels cannot be mixed into {', '.join(missing)}: the input has none",
-                got={"in": irreps_in, "out": irreps_out},
-                code="E203",
-            )
+        self._sources = sources_of(irreps_in, irreps_out)
         shapes = [
             (sum(irreps_in[i].mul for i in found), entry.mul)
             for found, entry in zip(self._sources, irreps_out, strict=True)
@@ -48,8 +41,5 @@ class ChannelMixing(nn.Module):
 
     def forward(self, blocks: "list[Float[Tensor, '*batch _ _']]") -> "list[Float[Tensor, '*batch _ _']]":
         """Return one block an entry of the output."""
-        mixed = []
-        for found, weight in zip(self._sources, self.weights, strict=True):
-            joined = blocks[found[0]] if len(found) == 1 else torch.cat([blocks[i] for i in found], dim=-1)
-            mixed.append(joined @ (weight * weight.shape[0] ** -0.5))
-        return mixed
+        joined = merge_sources(blocks, self._sources)
+        return [block @ (w * w.shape[0] ** -0.5) for block, w in zip(joined, self.weights, strict=True)]

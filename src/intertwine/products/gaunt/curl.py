@@ -12,16 +12,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.products.gaunt.coupling_constants import curl_constant, gaunt_constant
-from intertwine.products.gaunt.grid_evaluation import fused_product, kernel_runs
+from intertwine.products.gaunt.grid_evaluation import GridProduct, fused_product
 from intertwine.products.gaunt.sphere_grid import SphereGrid
-from intertwine.products.gaunt.sphere_product import SphereNormalization, SphereProduct
 from intertwine.representations import Irreps
 
 __all__ = ["GauntComplete", "GauntCurl"]
 
 
 @final
-class GauntCurl(SphereProduct):
+class GauntCurl(GridProduct):
     """The odd couplings, on the smallest exact grid: antisymmetric, and zero for a function with itself.
 
     Args:
@@ -43,15 +42,7 @@ class GauntCurl(SphereProduct):
     to_grid2: Tensor
     from_grid: Tensor
 
-    def __init__(
-        self,
-        irreps_in1: "str | Irreps",
-        irreps_in2: "str | Irreps",
-        irreps_out: "str | Irreps | None" = None,
-        *,
-        normalization: SphereNormalization = "integral",
-    ) -> None:
-        super().__init__(irreps_in1, irreps_in2, irreps_out, normalization=normalization)
+    def _add_tables(self) -> None:
         grid = SphereGrid(self.degree)
         self.points = len(grid)
         beta, alpha = grid.gradient(self.irreps_in1.lmax)
@@ -74,15 +65,7 @@ class GauntCurl(SphereProduct):
             "matrix_parity or clebsch_gordan_dense for all"
         )
 
-    def forward(self, x: Float[Tensor, "*batch dim1"], y: Float[Tensor, "*batch dim2"]) -> Float[Tensor, "*batch dim"]:
-        """Return the product; leading axes of ``x`` and ``y`` broadcast.
-
-        Raises:
-            ShapeError: if the last axes do not fit the irreps.
-        """
-        self.check_inputs(x, y)
-        if kernel_runs(x, y):
-            return self.channels_last(x.unsqueeze(-1), y.unsqueeze(-1)).squeeze(-1)
+    def _by_matrices(self, x: Tensor, y: Tensor) -> Tensor:
         return _cross(x @ self.to_grid1.mT, y @ self.to_grid2.mT) @ self.from_grid[: self.points]
 
     def channels_last(
@@ -101,7 +84,7 @@ class GauntCurl(SphereProduct):
 
 
 @final
-class GauntComplete(SphereProduct):
+class GauntComplete(GridProduct):
     """The Gaunt product and its curl side by side: every coupling, each output irrep from the one that writes it.
 
     Outputs of parity p1 p2 (-1)^l come from the product of values, the others from that of gradients; one grid and one
@@ -129,15 +112,7 @@ class GauntComplete(SphereProduct):
     from_odd: Tensor
     order: Tensor
 
-    def __init__(
-        self,
-        irreps_in1: "str | Irreps",
-        irreps_in2: "str | Irreps",
-        irreps_out: "str | Irreps | None" = None,
-        *,
-        normalization: SphereNormalization = "integral",
-    ) -> None:
-        super().__init__(irreps_in1, irreps_in2, irreps_out, normalization=normalization)
+    def _add_tables(self) -> None:
         grid = SphereGrid(self.degree)
         self.points = len(grid)
         parity = self.value_parities[0] * self.value_parities[1]
@@ -173,15 +148,7 @@ class GauntComplete(SphereProduct):
     def _advice() -> str:
         return "every coupling is here: ask for degrees and parities within those of the tensor product"
 
-    def forward(self, x: Float[Tensor, "*batch dim1"], y: Float[Tensor, "*batch dim2"]) -> Float[Tensor, "*batch dim"]:
-        """Return the product; leading axes of ``x`` and ``y`` broadcast.
-
-        Raises:
-            ShapeError: if the last axes do not fit the irreps.
-        """
-        self.check_inputs(x, y)
-        if kernel_runs(x, y):
-            return self.channels_last(x.unsqueeze(-1), y.unsqueeze(-1)).squeeze(-1)
+    def _by_matrices(self, x: Tensor, y: Tensor) -> Tensor:
         parts = []
         if "even" in self._kinds:
             parts.append(((x @ self.values1.mT) * (y @ self.values2.mT)) @ self.from_even)

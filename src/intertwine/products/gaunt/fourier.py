@@ -13,8 +13,6 @@ from torch import Tensor
 
 from intertwine.products.gaunt.fourier_series import FromFourier, ToFourier, convolve, convolve_fft, fast_size
 from intertwine.products.gaunt.grid import GauntProduct
-from intertwine.products.gaunt.sphere_product import SphereNormalization
-from intertwine.representations import Irreps
 
 __all__ = ["GauntFourier", "GauntFourierFFT"]
 
@@ -32,15 +30,7 @@ class _GauntFourier(GauntProduct):
         RepresentationError: if parities are mixed, an output cannot be written, or the normalization is unknown.
     """
 
-    def __init__(
-        self,
-        irreps_in1: "str | Irreps",
-        irreps_in2: "str | Irreps",
-        irreps_out: "str | Irreps | None" = None,
-        *,
-        normalization: SphereNormalization = "integral",
-    ) -> None:
-        super().__init__(irreps_in1, irreps_in2, irreps_out, normalization=normalization)
+    def _add_tables(self) -> None:
         self.bandwidth = self.irreps_in1.lmax + self.irreps_in2.lmax
         self.to_fourier1, self.to_fourier2 = ToFourier(self.irreps_in1), ToFourier(self.irreps_in2)
         self.from_fourier = FromFourier(self.irreps_out, self.bandwidth, self._scales)

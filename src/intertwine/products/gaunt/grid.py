@@ -12,10 +12,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.products.gaunt.coupling_constants import gaunt_constant
-from intertwine.products.gaunt.grid_evaluation import fused_product, kernel_runs
+from intertwine.products.gaunt.grid_evaluation import GridProduct, fused_product
 from intertwine.products.gaunt.sphere_grid import SphereGrid
-from intertwine.products.gaunt.sphere_product import SphereNormalization, SphereProduct
-from intertwine.representations import Irreps, wigner_3j
+from intertwine.products.gaunt.sphere_product import SphereProduct
+from intertwine.representations import wigner_3j
 
 __all__ = ["GauntDense", "GauntGrid", "GauntProduct"]
 
@@ -51,15 +51,7 @@ class GauntDense(GauntProduct):
     name: ClassVar[str] = "gaunt_dense"
     coefficients: Tensor
 
-    def __init__(
-        self,
-        irreps_in1: "str | Irreps",
-        irreps_in2: "str | Irreps",
-        irreps_out: "str | Irreps | None" = None,
-        *,
-        normalization: SphereNormalization = "integral",
-    ) -> None:
-        super().__init__(irreps_in1, irreps_in2, irreps_out, normalization=normalization)
+    def _add_tables(self) -> None:
         dims = (self.irreps_in1.dim, self.irreps_in2.dim, self.irreps_out.dim)
         table = torch.zeros(*dims, dtype=torch.float64)
         places = (self.irreps_in1.slices(), self.irreps_in2.slices(), self.irreps_out.slices())
@@ -92,7 +84,7 @@ class GauntDense(GauntProduct):
 
 
 @final
-class GauntGrid(GauntProduct):
+class GauntGrid(GridProduct, GauntProduct):
     """The Gaunt product on the smallest exact grid: values of both functions, their product, its projection.
 
     The grid integrates degree l1 + l2 + l3 of the largest degrees, so it is smaller where the output is cut. A fused
@@ -118,15 +110,7 @@ class GauntGrid(GauntProduct):
     to_grid2: Tensor
     from_grid: Tensor
 
-    def __init__(
-        self,
-        irreps_in1: "str | Irreps",
-        irreps_in2: "str | Irreps",
-        irreps_out: "str | Irreps | None" = None,
-        *,
-        normalization: SphereNormalization = "integral",
-    ) -> None:
-        super().__init__(irreps_in1, irreps_in2, irreps_out, normalization=normalization)
+    def _add_tables(self) -> None:
         grid = SphereGrid(self.degree)
         self.points = len(grid)
         for name, irreps in (("to_grid1", self.irreps_in1), ("to_grid2", self.irreps_in2)):
@@ -134,15 +118,7 @@ class GauntGrid(GauntProduct):
         out = self.irreps_out
         self.add_table("from_grid", self._columns(grid.project(out.lmax), out, self._scales))
 
-    def forward(self, x: Float[Tensor, "*batch dim1"], y: Float[Tensor, "*batch dim2"]) -> Float[Tensor, "*batch dim"]:
-        """Return the product; leading axes of ``x`` and ``y`` broadcast.
-
-        Raises:
-            ShapeError: if the last axes do not fit the irreps.
-        """
-        self.check_inputs(x, y)
-        if kernel_runs(x, y):
-            return self.channels_last(x.unsqueeze(-1), y.unsqueeze(-1)).squeeze(-1)
+    def _by_matrices(self, x: Tensor, y: Tensor) -> Tensor:
         return ((x @ self.to_grid1.mT) * (y @ self.to_grid2.mT)) @ self.from_grid
 
     def channels_last(

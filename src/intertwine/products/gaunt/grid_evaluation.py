@@ -4,18 +4,35 @@ The kernel reads features as (component, channel) and never holds values on the 
 the case of one channel.
 """
 
+from abc import abstractmethod
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from intertwine.kernels import grid_product
+from intertwine.products.gaunt.sphere_product import SphereProduct
 
-__all__ = ["fused_product", "kernel_runs"]
+__all__ = ["GridProduct", "fused_product"]
 
 
-def kernel_runs(x: Tensor, y: Tensor) -> bool:
-    """Return whether the fused kernel takes these inputs."""
-    return x.dtype == y.dtype and grid_product.ready(x.device.type, x.dtype)
+class GridProduct(SphereProduct):
+    """A product of functions on the smallest exact grid, by the kernel where it runs."""
+
+    def forward(self, x: Float[Tensor, "*batch dim1"], y: Float[Tensor, "*batch dim2"]) -> Float[Tensor, "*batch dim"]:
+        """Return the product; leading axes of ``x`` and ``y`` broadcast.
+
+        Raises:
+            ShapeError: if the last axes do not fit the irreps.
+        """
+        self.check_inputs(x, y)
+        if x.dtype == y.dtype and grid_product.ready(x.device.type, x.dtype):
+            return self.channels_last(x.unsqueeze(-1), y.unsqueeze(-1)).squeeze(-1)
+        return self._by_matrices(x, y)
+
+    @abstractmethod
+    def _by_matrices(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the product by matrix products, components last."""
 
 
 def fused_product(

@@ -200,7 +200,7 @@ def _mean_squares(irreps_in: Irreps, irreps_out: Irreps, order: int) -> dict[int
     """
     nodes, weights = np.polynomial.legendre.leggauss(order * irreps_in.lmax // 2 + irreps_out.lmax // 2 + 2)
     lmax = max(irreps_in.lmax, irreps_out.lmax)
-    legendre = np.stack([np.polynomial.legendre.Legendre.basis(l)(nodes) for l in range(lmax + 1)])  # noqa: E741
+    legendre = np.stack([np.polynomial.legendre.Legendre.basis(degree)(nodes) for degree in range(lmax + 1)])
     covariance = sum(ir.dim / (4 * pi) * legendre[ir.l] for ir in irreps_in.irreps)
     variance = sum(ir.dim for ir in irreps_in.irreps) / (4 * pi)
     moment = np.zeros_like(nodes)

@@ -53,16 +53,16 @@ def reference_table(lmax: int) -> Complex[Tensor, "degrees orders frequencies 2"
     """
     y = harmonics_to_fourier(lmax)
     table = torch.zeros(lmax + 1, 2 * lmax + 1, 2 * lmax + 1, 2, dtype=torch.complex128)
-    for l in range(lmax + 1):  # noqa: E741
-        for m in range(-l, l + 1):
-            row = y[l * l + l + m]
-            table[l, m + lmax, :, 0] = row[:, lmax + abs(m)]
+    for degree in range(lmax + 1):
+        for m in range(-degree, degree + 1):
+            row = y[degree * degree + degree + m]
+            table[degree, m + lmax, :, 0] = row[:, lmax + abs(m)]
             if m != 0:
-                table[l, m + lmax, :, 1] = row[:, lmax - abs(m)]
+                table[degree, m + lmax, :, 1] = row[:, lmax - abs(m)]
     return table
 
 
 def _places(count: int) -> Tensor:
     """Where coefficient (l, m) stands in the flattened array."""
     width = 2 * count - 1
-    return torch.tensor([l * width + m + count - 1 for l in range(count) for m in range(-l, l + 1)])  # noqa: E741
+    return torch.tensor([degree * width + m + count - 1 for degree in range(count) for m in range(-degree, degree + 1)])

@@ -12,8 +12,6 @@ from torch import Tensor
 from intertwine.products.gaunt.grid import GauntProduct
 from intertwine.products.gaunt.order_sorting import OrderSorting
 from intertwine.products.gaunt.sphere_grid import SphereGrid
-from intertwine.products.gaunt.sphere_product import SphereNormalization
-from intertwine.representations import Irreps
 
 __all__ = ["GauntGridSeparable"]
 
@@ -37,19 +35,11 @@ class GauntGridSeparable(GauntProduct):
     """
 
     name: ClassVar[str] = "gaunt_grid_separable"
+    alpha2: Tensor
 
-    def __init__(
-        self,
-        irreps_in1: "str | Irreps",
-        irreps_in2: "str | Irreps",
-        irreps_out: "str | Irreps | None" = None,
-        *,
-        normalization: SphereNormalization = "integral",
-    ) -> None:
-        super().__init__(irreps_in1, irreps_in2, irreps_out, normalization=normalization)
-        self.grid_shape = self._add_sides(SphereGrid(self.degree))
-
-    def _add_sides(self, grid: SphereGrid) -> tuple[int, int]:
+    def _add_tables(self) -> None:
+        grid = SphereGrid(self.degree)
+        self.grid_shape = (grid.num_rings, grid.num_angles)
         sides = (self.irreps_in1, self.irreps_in2, self.irreps_out)
         sortings = [OrderSorting(irreps) for irreps in sides]
         ring_weights = grid.ring_weights * (2 * torch.pi / grid.num_angles)
@@ -66,7 +56,6 @@ class GauntGridSeparable(GauntProduct):
             columns = azimuth[:, [m + irreps.lmax for m in sorting.signed_orders]]
             self.add_table(f"alpha{number}", columns if back else columns.mT.contiguous())
         self.sorting_in1, self.sorting_in2, self.sorting_out = sortings  # after the tables: a buffer of floats is first
-        return grid.num_rings, grid.num_angles
 
     def forward(self, x: Float[Tensor, "*batch dim1"], y: Float[Tensor, "*batch dim2"]) -> Float[Tensor, "*batch dim"]:
         """Return the product; leading axes of ``x`` and ``y`` broadcast.
@@ -76,7 +65,7 @@ class GauntGridSeparable(GauntProduct):
         """
         self.check_inputs(x, y)
         values = self._values(x, self.sorting_in1, 0) * self._values(y, self.sorting_in2, 1)
-        rows = self.sorting_out.split_rows((values @ getattr(self, "alpha2")).mT)  # noqa: B009 - a buffer by name
+        rows = self.sorting_out.split_rows((values @ self.alpha2).mT)
         return self.sorting_out.join([part @ getattr(self, f"beta2_{m}") for m, part in enumerate(rows)])
 
     def _values(self, x: Tensor, sorting: OrderSorting, side: int) -> Float[Tensor, "*batch rings angles"]:

@@ -41,10 +41,10 @@ def legendre_tables(
             table[m, m] = sqrt((2 * m + 1) / (2 * m)) * s * table[m - 1, m - 1]
         if m < lmax:
             table[m, m + 1] = sqrt(2 * m + 3) * c * table[m, m]
-        for l in range(m + 2, lmax + 1):  # noqa: E741
-            scale = sqrt((4 * l * l - 1) / (l * l - m * m))
-            before = sqrt(((l - 1) ** 2 - m * m) / (4 * (l - 1) ** 2 - 1))
-            table[m, l] = scale * (c * table[m, l - 1] - before * table[m, l - 2])
+        for degree in range(m + 2, lmax + 1):
+            scale = sqrt((4 * degree * degree - 1) / (degree * degree - m * m))
+            before = sqrt(((degree - 1) ** 2 - m * m) / (4 * (degree - 1) ** 2 - 1))
+            table[m, degree] = scale * (c * table[m, degree - 1] - before * table[m, degree - 2])
     return table
 
 
@@ -52,12 +52,12 @@ def legendre_derivatives(table: Float[Tensor, "orders degrees nodes"]) -> Float[
     """Return the derivatives by b of the functions of `legendre_tables`, by the ladder of orders: no pole divides."""
     lmax = len(table) - 1
     found = torch.zeros_like(table)
-    for l in range(1, lmax + 1):  # noqa: E741
-        found[0, l] = -sqrt(l * (l + 1)) * table[1, l]
-        for m in range(1, l + 1):
-            found[m, l] = sqrt((l + m) * (l - m + 1)) / 2 * table[m - 1, l]
-            if m < l:
-                found[m, l] -= sqrt((l - m) * (l + m + 1)) / 2 * table[m + 1, l]
+    for degree in range(1, lmax + 1):
+        found[0, degree] = -sqrt(degree * (degree + 1)) * table[1, degree]
+        for m in range(1, degree + 1):
+            found[m, degree] = sqrt((degree + m) * (degree - m + 1)) / 2 * table[m - 1, degree]
+            if m < degree:
+                found[m, degree] -= sqrt((degree - m) * (degree + m + 1)) / 2 * table[m + 1, degree]
     return found
 
 
@@ -153,8 +153,8 @@ def _orders(lmax: int) -> Tensor:
 def _combine(rings: Tensor, angles: Tensor) -> Tensor:
     """Table (point, (l, m)) from the parts (|m|, l, ring) and (angle, m)."""
     lmax = len(rings) - 1
-    pairs = [(l, m) for l in range(lmax + 1) for m in range(-l, l + 1)]  # noqa: E741
-    degrees = torch.tensor([l for l, _ in pairs])  # noqa: E741
+    pairs = [(degree, m) for degree in range(lmax + 1) for m in range(-degree, degree + 1)]
+    degrees = torch.tensor([degree for degree, _ in pairs])
     orders = torch.tensor([m for _, m in pairs])
     beta, alpha = rings[orders.abs(), degrees], angles[:, orders + lmax]
     return (beta.mT[:, None] * alpha[None]).flatten(0, 1)

@@ -95,6 +95,11 @@ class SphereProduct(Product):
         self.degree = a.lmax + b.lmax + out.lmax
         """The degree of the integrand, which a grid must integrate exactly."""
         self._scales = [1.0 if normalization == "integral" else variances[ir] ** -0.5 for ir in out.irreps]
+        self._add_tables()
+
+    @abstractmethod
+    def _add_tables(self) -> None:
+        """Make the tables and modules that the product is computed with; irreps, degree and scales are known."""
 
     def channels_last(
         self, x: Float[Tensor, "*batch dim1 channels"], y: Float[Tensor, "*batch dim2 channels"]

@@ -56,10 +56,10 @@ def harmonics_to_fourier(lmax: int) -> Complex[Tensor, "dim frequencies orders"]
     """Return y as a table ((l, m), u + lmax, v + lmax)."""
     t = theta_coefficients(lmax)
     table = torch.zeros((lmax + 1) ** 2, 2 * lmax + 1, 2 * lmax + 1, dtype=torch.complex128)
-    for l in range(lmax + 1):  # noqa: E741
-        for m in range(-l, l + 1):
+    for degree in range(lmax + 1):
+        for m in range(-degree, degree + 1):
             for v, factor in _phi_waves(m):
-                table[l * l + l + m, :, lmax + v] = factor * t[abs(m), l]
+                table[degree * degree + degree + m, :, lmax + v] = factor * t[abs(m), degree]
     return table
 
 
@@ -81,11 +81,11 @@ def fourier_to_harmonics(lmax: int, bandwidth: int) -> Complex[Tensor, "dim freq
         )
     integrals = theta_integrals(lmax, bandwidth)
     table = torch.zeros((lmax + 1) ** 2, 2 * bandwidth + 1, 2 * bandwidth + 1, dtype=torch.complex128)
-    for l in range(lmax + 1):  # noqa: E741
-        for m in range(-l, l + 1):
+    for degree in range(lmax + 1):
+        for m in range(-degree, degree + 1):
             for v, factor in _phi_waves(m):
                 # the integral of a wave over phi is 2 pi times the coefficient of the opposite wave
-                table[l * l + l + m, :, bandwidth - v] = 2 * pi * factor * integrals[abs(m), l]
+                table[degree * degree + degree + m, :, bandwidth - v] = 2 * pi * factor * integrals[abs(m), degree]
     return table
 
 
@@ -96,7 +96,7 @@ def count_nonzeros(lmax: int) -> int:
         >>> [count_nonzeros(lmax) for lmax in range(4)]
         [1, 11, 34, 86]
     """
-    return sum((l + 1) * (4 * l + 1) - (2 * l if l % 2 == 0 else 0) for l in range(lmax + 1))  # noqa: E741
+    return sum((degree + 1) * (4 * degree + 1) - (2 * degree if degree % 2 == 0 else 0) for degree in range(lmax + 1))
 
 
 def _phi_waves(m: int) -> list[tuple[int, complex]]:

@@ -136,10 +136,14 @@ def call_of(
         apply = compiled(product)
         return lambda: torch.autograd.grad(apply(x, y), (x, y), cotangent)
     cotangent.requires_grad_(True)
-    if backend == "compiled":
-        gradients = compiled(lambda a, b, g: torch.func.vjp(product, a, b)[1](g))
-    else:
-        gradients = lambda a, b, g: torch.autograd.grad(product(a, b), (a, b), g, create_graph=True)  # noqa: E731
+
+    def by_transform(a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, ...]:
+        return torch.func.vjp(product, a, b)[1](g)
+
+    def by_autograd(a: Tensor, b: Tensor, g: Tensor) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(product(a, b), (a, b), g, create_graph=True)
+
+    gradients = compiled(by_transform) if backend == "compiled" else by_autograd
     directions = (torch.ones_like(x), torch.ones_like(y))
     return lambda: torch.autograd.grad(gradients(x, y, cotangent), (x, y, cotangent), directions)
 
