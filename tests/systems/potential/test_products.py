@@ -75,6 +75,34 @@ def test_symmetry_and_forces(architecture, product, batch, rng):
     torch.testing.assert_close(work, slope, rtol=1e-6, atol=1e-6)
 
 
+def alone(positions, species):
+    return collate([AtomGraph.build(torch.as_tensor(positions, dtype=torch.float64), species, SIZES["cutoff"])])
+
+
+@pytest.mark.parametrize("architecture", ["mace", "nequip"])
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_far_molecules_add_up_and_the_cutoff_is_smooth(architecture, product, rng):
+    """Energies without the constants of the elements; a third atom that crosses the radius makes no jump."""
+    model = build(architecture, product)
+    model.atomic_energies, model.shift = {1: 0.0, 8: 0.0}, 0.0
+    positions, species = torch.randn(5, 3, generator=rng, dtype=torch.float64) * 1.2, torch.tensor([0, 1, 0, 0, 1])
+    one = model(**alone(positions, species).inputs())
+    two = model(**alone(torch.cat([positions, positions + 100]), species.repeat(2)).inputs())
+    assert one["energy"].abs() > 1e-3
+    assert two["energy"].item() == pytest.approx(2 * one["energy"].item(), rel=1e-12, abs=1e-12)
+    torch.testing.assert_close(two["forces"], one["forces"].repeat(2, 1), rtol=0, atol=1e-12)
+
+    def at(distance):
+        out = model(**alone([[0, 0, 0], [0.96, 0, 0], [0, distance, 0]], torch.tensor([1, 0, 0])).inputs())
+        return out["energy"].item(), out["forces"].detach()
+
+    inside, outside, far = at(SIZES["cutoff"] - 1e-5), at(SIZES["cutoff"] + 1e-5), at(5.0)
+    assert inside[0] == pytest.approx(outside[0], abs=1e-10)
+    assert (inside[1] - outside[1]).abs().max() < 1e-6
+    assert outside[0] == far[0]
+    assert abs(at(1.5)[0] - far[0]) > 1e-5  # inside of the cutoff it does interact
+
+
 def test_gaunt_products_have_no_unnatural_parity():
     with pytest.raises(ConfigError) as caught:
         ModelSettings(architecture="nequip", product="gaunt_grid", odd_parity=True)
