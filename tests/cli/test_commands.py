@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -250,6 +252,14 @@ def test_check_of_a_module_by_import_path(call, name, status):
     got, out, err = call("check", f"{__name__}:{name}", *words)
     assert got == status, err
     assert ("passed" if status == 0 else "failed") in out
+
+
+def test_python_runs_the_package(checkout):
+    done = subprocess.run(
+        [sys.executable, "-m", "intertwine", "--version"], capture_output=True, text=True, check=False, cwd=checkout
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("intertwine ")
 
 
 def test_help_and_version_of_the_whole(call):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from intertwine.products.survey.bench_table import read_bench
-from intertwine.products.survey.registry import list_products
+from intertwine.products.survey.registry import list_products, make_product
 
 QUICK = ("--batch", 20, "--repetitions", 5, "--seconds", 0.2)
 TWO = ("--products", "clebsch_gordan_sparse", "gaunt_grid")
@@ -30,6 +30,7 @@ def test_list_names_every_product_or_tells_about_one(call):
     assert status == 0
     assert "intertwine.products.gaunt.grid.GauntGrid" in out
     assert "cross product of two vectors" in out
+    assert "also called gtp, gtp_grid, gaunt" in out
 
 
 def test_compare_shows_counts_and_what_is_lost(call):
@@ -41,7 +42,9 @@ def test_compare_shows_counts_and_what_is_lost(call):
     assert rows["gaunt_curl"].split()[1:3] == ["14/44", "9/44"]
     assert rows["gaunt_complete"].split()[1:3] == ["44/44", "18/44"]
     assert rows["matrix"].split()[1:3] == ["44/44", "13/44"]
-    assert "lost 1o x 1o -> 1e and 13 more, independent strengths" in out
+    assert "gaunt_fourier_fft: without 1o x 1o -> 1e and 13 more, strengths tied" in " ".join(out.split())
+    assert "matrix: without parity, strengths tied" in out
+    assert " ms " not in out
     assert "low_rank" not in rows
 
 
@@ -53,7 +56,26 @@ def test_compare_measures_time_and_time_for_each_degree_of_freedom(call):
         assert int(flops) > 0
         assert int(count) > 0
         assert float(share) == pytest.approx(1e3 * float(milliseconds) / 5, rel=0.02)
-    assert "20 samples" in out
+    assert "20 samples, 1 channel, float32" in " ".join(out.split())
+
+
+def test_compare_takes_irreps_of_ones_own(call):
+    status, out, _ = call(
+        "products", "compare", "--in1", "0e + 1o + 1e", "--in2", "1o", "--out", "1e + 2o", "--skip_time"
+    )
+    assert status == 0
+    rows = lines_of(out)
+    assert rows["clebsch_gordan_dense"].split()[1:3] == ["2/2", "2/2"]
+    assert rows["gaunt_grid"].split()[1:3] == ["0/2", "0/2"]
+    assert "gaunt_complete: nothing here (takes the coefficients of one function on the sphere)" in " ".join(out.split())
+    assert "1x0e + 1x1o + 1x1e with 1x1o into 1x1e + 1x2o" in out
+
+
+def test_compare_tells_how_far_an_approximate_product_is_off(call):
+    out = call("products", "compare", "--lmax", 2, "--products", "low_rank", "--skip_time")[1]
+    error = make_product("low_rank", "0e + 1o + 2e", "0e + 1o + 2e").error
+    assert 0 < error < 0.1
+    assert f"approximate, relative error {error:.2g}" in out
 
 
 def test_compare_says_that_there_is_no_path_and_times_nothing(call):
@@ -75,6 +97,11 @@ def test_explain_answers_by_words_and_by_status(call):
     rows = lines_of(out)
     assert " impossible " in rows["gaunt_fourier"]
     assert rows["clebsch_gordan_sparse"].split()[1:3] == ["possible", "1.73205"]
+    assert rows["so2"].split()[1] == "possible"
+    assert "approximately" in rows["low_rank"]
+    status, out, _ = call("products", "explain", "1o x 1o -> 1o")
+    assert status == 1
+    assert out == "1o x 1o -> 1o: impossible, the product of 1o and 1o contains only 0e, 1e, 2e, whatever computes it\n"
 
 
 @pytest.mark.parametrize("suffix", ["csv", "json"])
@@ -88,7 +115,7 @@ def test_bench_writes_a_table_that_plot_draws(call, tmp_path, suffix):
         (setting, lmax, product) for setting, lmax in (("MIMO", 1), ("MIMO", 2), ("SISO", 2)) for product in TWO[1:]
     ]
     assert all(row.peak_flops_s and row.bandwidth_bytes_s for row in rows)
-    assert "SISO L = 1: no allowed path" in out
+    assert "SISO with L = 1: no allowed path" in out
     assert "6 rows written" in out
     if suffix == "json":
         assert json.loads(table.read_text())[0]["product"] == "clebsch_gordan_sparse"
@@ -107,6 +134,7 @@ def test_bench_of_nothing_has_status_1_and_keeps_an_old_file(call, tmp_path):
     status, out, _ = call("products", "bench", "--lmax", 1, "--settings", "SISO", "--output", old, *TWO, *QUICK)
     assert status == 1
     assert "nothing is timed" in out
+    assert f"{old} is not written" in out
     assert old.read_text() == "precious"
 
 
@@ -137,6 +165,13 @@ def test_help_names_the_actions(call):
         (("compare", "--products", "gaunt_gird"), "did you mean `gaunt_grid`?"),
         (("compare", "--direction", "backwards"), "did you mean `backward`?"),
         (("compare", "--batch", "0"), ">= 1"),
+        (("compare", "--threads", "0"), "--threads 0"),
+        (("compare", "--device", "cdua"), "did you mean `cuda`?"),
+        (("compare", "--in1", "2x1o"), "leading axes"),
+        (("compare", "--in2", "1o"), "--in1"),
+        (("compare", "--in1", "1o", "--lmax", "3"), "--in1 with --lmax"),
+        (("compare", "--in1", "1o", "--out", "3e"), "0e + 1x1e + 1x2e"),
+        (("bench", "--lmax", "3:1"), "the smaller first"),
         (("bench", "--lmax", "1:x"), "1:6"),
         (("bench", "--dtype", "float23"), "did you mean `float32`?"),
         (("bench", "--backends", "compile"), "did you mean `compiled`?"),

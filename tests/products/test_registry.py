@@ -125,6 +125,21 @@ def test_what_no_product_can_do_and_what_breaks_parity():
     assert explain("3o x 5o -> 6e", "matrix").possible
 
 
+def test_convolutions_and_powers_have_limits_of_their_own():
+    """Harmonics of an edge have natural parity, and the antisymmetric part of a feature with itself is zero."""
+    for name in ("so2", "gaunt_convolution"):
+        found = explain("2e x 1e -> 2e", name)
+        assert not found.possible
+        assert "harmonic of the edge, which is 1o" in explain("1o x 1e -> 1o", "so2").reason
+    assert explain("1o x 1e -> 1o", "channelwise").possible
+    found = explain("1o x 1o -> 1e", "symmetric_contraction")
+    assert not found.possible
+    assert "by itself" in found.reason
+    assert "gaunt_curl" in found.instead
+    assert explain("1o x 1o -> 2e", "symmetric_contraction").possible
+    assert explain("1o x 2e -> 2o", "symmetric_contraction").possible  # of two different entries of the feature
+
+
 def test_paths_are_read_or_refused():
     assert parse_path("1o*2e->3o") == (Irrep(1, -1), Irrep(2, 1), Irrep(3, -1))
     for text in ("1o x 1o", "1o x 1o -> 2", "1 x 1 -> 2", "2x1o x 1o -> 0e"):

@@ -6,7 +6,7 @@ from intertwine.errors import ConfigError, RepresentationError
 from intertwine.products.survey.comparison import bench_products, candidates
 from intertwine.products.survey.expressivity import expressivity
 from intertwine.products.survey.path_counts import count_paths
-from intertwine.products.survey.setting import SETTINGS, make_setting
+from intertwine.products.survey.setting import SETTINGS, given_setting, make_setting
 
 
 @pytest.mark.parametrize("lmax", range(7))
@@ -42,7 +42,7 @@ def test_odd_degrees_alone_have_no_path_and_are_never_timed(lmax):
     assert "even degree" in str(caught.value.fix)
     sentences = []
     assert list(bench_products([setting], report=sentences.append)) == []
-    assert sentences == [f"SISO L = {lmax}: no allowed path, expressivity 0; nothing is timed"]
+    assert sentences == [f"SISO with L = {lmax}: no allowed path, expressivity 0; nothing is timed"]
     for candidate in candidates(setting, ["clebsch_gordan_dense", "gaunt_grid", "matrix_parity"]):
         assert candidate.product is None
         assert candidate.expressivity.rank == candidate.interactions == 0
@@ -67,6 +67,21 @@ def test_products_are_built_for_what_they_can_write():
     every = found["gaunt_complete"]
     assert every.interactions == 19
     assert every.expressivity == expressivity(every.product)
+
+
+def test_irreps_of_ones_own():
+    setting = given_setting("0e + 1o", "1o")
+    assert (setting.name, setting.lmax, len(setting.paths)) == ("given", 1, 4)
+    assert setting.irreps_out == "1x0e + 1x1o + 1x1e + 1x2e"
+    assert given_setting("1e").irreps_in2 == "1x1e"
+    with pytest.raises(RepresentationError) as copies:
+        given_setting("2x1o")
+    assert copies.value.code == "E204"
+    with pytest.raises(RepresentationError):
+        given_setting("1o", "")
+    with pytest.raises(RepresentationError) as empty:
+        given_setting("1o", "1o", "1o").require_paths()
+    assert (empty.value.code, empty.value.fix) == ("E203", None)
 
 
 def test_unknown_settings_are_refused():

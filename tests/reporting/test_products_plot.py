@@ -49,6 +49,8 @@ def test_a_power_is_found_and_small_degrees_do_not_bend_it():
     assert np.exp(offset) == pytest.approx(2e-5)
     times = np.where(degrees < 3, 1.0, degrees**4.0)  # overhead rules degrees 1 and 2
     assert fit_slope(degrees, times)[0] == pytest.approx(4)
+    bent = np.array([1.0, 1.0, 9.0, 1.0])  # two degrees from 3 on are too few for a fit of their own
+    assert fit_slope([1, 2, 3, 4], bent)[0] == pytest.approx(np.polyfit(np.log([1, 2, 3, 4]), np.log(bent), 1)[0])
     assert fit_slope([1, 2], [1, 4])[0] == pytest.approx(2)
     assert fit_slope([2, 3], [4, 9])[0] == pytest.approx(2)
     assert fit_slope([0, 1], [1, 1]) is None

@@ -22,8 +22,8 @@ def main(words: list[str], console: Console) -> int | None:
     evaluation = evaluate(run, **{option: args[option] for option in options})
     path = evaluation.write(run.folder)
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column, justify in (("case", "left"), ("metric", "left"), ("value", "right"), ("unit", "left")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for column in ("case", "metric", "value", "unit"):
+        table.add_column(column, justify="right" if column == "value" else "left")
     for row in evaluation.rows:
         table.add_row(row.set, row.metric, f"{row.value:.4g}", row.unit)
     console.print(table)

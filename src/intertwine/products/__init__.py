@@ -23,7 +23,7 @@ from intertwine.products.so2.paths import paths_from_so2, so2_from_paths
 from intertwine.products.survey.auto import Choice, choose_product
 from intertwine.products.survey.bench_table import BenchRow, read_bench, write_bench
 from intertwine.products.survey.catalogue import PRODUCTS, ProductEntry
-from intertwine.products.survey.expressivity import Expressivity, layer_expressivity
+from intertwine.products.survey.expressivity import Expressivity, expressivity, layer_expressivity
 from intertwine.products.survey.path_counts import count_paths
 from intertwine.products.survey.registry import explain, list_products, make_product
 from intertwine.products.survey.setting import Setting, make_setting
@@ -78,6 +78,7 @@ __all__ = [
     "count_coupling_trees",
     "count_paths",
     "explain",
+    "expressivity",
     "layer_expressivity",
     "list_products",
     "make_product",

@@ -47,7 +47,7 @@ _LOOK = {
 def fit_slope(degrees: ArrayLike, times: ArrayLike) -> tuple[float, float] | None:
     """Return p and log a of ``time = a degree^p`` fitted on logarithmic axes, or None for fewer than two degrees.
 
-    Degrees from 3 on are fitted where there are at least two of them, else all from 1 on.
+    Degrees from 3 on are fitted where there are at least three of them, else all from 1 on.
     """
     x, y = np.asarray(degrees, float), np.asarray(times, float)
     kept = _fitted(x)
@@ -59,7 +59,7 @@ def fit_slope(degrees: ArrayLike, times: ArrayLike) -> tuple[float, float] | Non
 
 def _fitted(degrees: np.ndarray) -> np.ndarray:
     high = degrees >= _FIT_FROM
-    return high if len(set(degrees[high])) >= 2 else degrees >= 1
+    return high if len(set(degrees[high])) >= 3 else degrees >= 1
 
 
 def group_rows(rows: Iterable["BenchRow"]) -> dict[tuple, list["BenchRow"]]:
@@ -232,7 +232,8 @@ def _figures(group: Sequence["BenchRow"]) -> dict[str, Any]:
 _CAPTIONS: Mapping[str, str] = {
     "time": "Median of one call; bars span the 10 and 90 percentiles, dotted lines the fitted powers in the legend.",
     "freedom": "The same divided by the number of independent equivariant maps that the product can express.",
-    "roofline": "Grey: what this machine reached in a large matrix product and in adding large arrays.",
+    "roofline": "Grey: what this machine reached in a large matrix product and in adding large arrays. Bytes are "
+    "counted as if every intermediate went to memory and back, so that what stays in the caches can lie above.",
 }
 _LEGEND_RIGHT = {"orientation": "v", "x": 1.01, "xanchor": "left", "y": 1, "yanchor": "top", "font": {"size": 12}}
 

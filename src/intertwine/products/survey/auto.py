@@ -23,7 +23,7 @@ from intertwine.products.survey.comparison import Candidate, candidates, random_
 from intertwine.products.survey.couplings import Triple
 from intertwine.products.survey.measure import Direction, call_of, time_calls
 from intertwine.products.survey.registry import find_product
-from intertwine.products.survey.setting import Setting
+from intertwine.products.survey.setting import Setting, given_setting
 from intertwine.representations import Irreps
 
 __all__ = ["Choice", "cache_file", "choose_product"]
@@ -107,9 +107,7 @@ def choose_product(
         RepresentationError: if no path writes what is needed.
         ConfigError: if there is no product of a name.
     """
-    first, second = Irreps(irreps_in1), Irreps(irreps_in2)
-    whole = Irreps(sorted(set(first.tensor_product(second).irreps)))
-    setting = Setting("auto", first.lmax, first, second, whole if irreps_out is None else Irreps(irreps_out), "all")
+    setting = given_setting(irreps_in1, irreps_in2, irreps_out)
     setting.require_paths()
     if names is None:
         names = [

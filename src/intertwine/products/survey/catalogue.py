@@ -35,6 +35,7 @@ class ProductEntry:
         tied: whether the strengths of its couplings are tied, so that it has fewer degrees of freedom than couplings.
         group: ``O(3)``, or ``SO(3)`` where it does not keep track of parity.
         exact: whether it commutes with its group up to rounding; what does not is compared only when named.
+        harmonic: whether its second input is a direction in space, whose harmonics have parity (-1)^l.
     """
 
     name: str
@@ -48,6 +49,12 @@ class ProductEntry:
     tied: bool = True
     group: Literal["O(3)", "SO(3)"] = "O(3)"
     exact: bool = True
+    harmonic: bool = False
+
+    @property
+    def aliases(self) -> list[str]:
+        """Its further names."""
+        return [alias for alias, name in ALIASES.items() if name == self.name]
 
     @property
     def path(self) -> str:
@@ -78,8 +85,10 @@ _ODD = "couplings with l1 + l2 + l3 odd, such as the cross product of two vector
 _TIED = "independent strengths: the weights of couplings multiply"
 
 
-def _gaunt(name: str, target: str, cost: str, summary: str, kind: Kind = "product") -> ProductEntry:
-    return ProductEntry(name, target, "even", cost, summary, _GAUNT_PAPER, f"{_ODD}; {_TIED}", kind)
+def _gaunt(
+    name: str, target: str, cost: str, summary: str, kind: Kind = "product", harmonic: bool = False
+) -> ProductEntry:
+    return ProductEntry(name, target, "even", cost, summary, _GAUNT_PAPER, f"{_ODD}; {_TIED}", kind, harmonic=harmonic)
 
 
 _ENTRIES = (
@@ -128,11 +137,11 @@ _ENTRIES = (
     ),
     ProductEntry(
         "so2", "so2.convolution:SO2Convolution", "all", "L^3", "convolution in the frame of the edge",
-        "Passaro and Zitnick, ICML 2023", kind="convolution", tied=False,
+        "Passaro and Zitnick, ICML 2023", kind="convolution", tied=False, harmonic=True,
     ),
     _gaunt(
         "gaunt_convolution", "gaunt.convolution:GauntConvolution", "L^3", "Gaunt product with the harmonics of an edge",
-        "convolution",
+        "convolution", harmonic=True,
     ),
     ProductEntry(
         "symmetric_contraction", "symmetric_contraction:SymmetricContraction", "all", "L^(3 n)",

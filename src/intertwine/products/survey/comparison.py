@@ -146,7 +146,7 @@ def bench_products(
     device = torch.device(device)
     shape = (batch, channels)
     for setting in settings:
-        where = f"{setting.name} L = {setting.lmax}"
+        where = setting.title
         if not setting.paths:
             report(f"{where}: no allowed path, expressivity 0; nothing is timed")
             continue

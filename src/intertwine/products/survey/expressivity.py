@@ -102,9 +102,8 @@ def expressivity(
     """
     given = (irreps_in1, irreps_in2, irreps_out)
     if isinstance(operation, str):
-        from intertwine.products.survey.registry import (
-            make_product,  # the registry knows this module's subject, not its use
-        )
+        # the registry knows the subject of this module, not its use
+        from intertwine.products.survey.registry import make_product
 
         if irreps_in1 is None or irreps_in2 is None:
             raise RepresentationError("a product by its name needs the irreps of its inputs", got=given)

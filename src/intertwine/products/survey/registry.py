@@ -182,8 +182,9 @@ def explain(path: str, product: str) -> Explanation:
         for other in PRODUCTS.values()
         if other.name in _RECOMMENDED and other.name != entry.name and other.keeps(a.l, b.l, c.l)
     )
-    if not entry.keeps(a.l, b.l, c.l):
-        return Explanation(triple, entry.name, False, None, _reason(entry, triple), instead)
+    reason = _reason(entry, triple)
+    if reason:
+        return Explanation(triple, entry.name, False, None, reason, instead)
     if entry.kind != "product":
         return Explanation(triple, entry.name, True, None, f"a {entry.kind.replace('_', '-')} operation")
     return _measured(entry, triple, instead)
@@ -204,15 +205,24 @@ def _measured(entry: ProductEntry, triple: tuple[Irrep, Irrep, Irrep], instead: 
     if not found:
         return Explanation(triple, entry.name, False, None, "its coupling constant vanishes by accident", instead)
     note = "without regard to parity: SO(3) only" if entry.group == "SO(3)" else ""
+    note = note if entry.exact else "approximately"
     return Explanation(triple, entry.name, True, found[0].constant, note)
 
 
 def _reason(entry: ProductEntry, triple: tuple[Irrep, Irrep, Irrep]) -> str:
+    """Why the product has no such path, or nothing."""
     a, b, c = triple
-    if entry.couples == "all but (0, 0, 0)":
-        return "the cross product of two radial fields vanishes"
-    parity = "odd" if entry.couples == "even" else "even"
-    return f"l1 + l2 + l3 = {a.l} + {b.l} + {c.l} = {a.l + b.l + c.l} is {parity}"
+    total = f"l1 + l2 + l3 = {a.l} + {b.l} + {c.l} = {a.l + b.l + c.l}"
+    odd = (a.l + b.l + c.l) % 2 == 1
+    if not entry.keeps(a.l, b.l, c.l):
+        if entry.couples == "all but (0, 0, 0)":
+            return "the cross product of two radial fields vanishes"
+        return f"{total} is {'odd' if odd else 'even'}"
+    if entry.harmonic and not b.natural:
+        return f"its second factor is a harmonic of the edge, which is {Irrep(b.l, (-1) ** b.l)} at degree {b.l}"
+    if entry.kind == "many_body" and a == b and odd:
+        return f"it multiplies a feature by itself, and where {total} is odd the coupling is antisymmetric"
+    return ""
 
 
 def _either(names: tuple[str, ...]) -> str:

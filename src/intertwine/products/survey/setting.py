@@ -3,7 +3,7 @@
 SISO: degree L with degree L into degree L. SIMO: degree L with degree L into all degrees up to 2 L. MIMO: all degrees
 up to L in both inputs, all degrees up to 2 L in the output. Every irrep stands once; inputs have natural parity
 (-1)^l, and so have the outputs in the published timings, which leaves the odd couplings out; ``outputs="all"`` keeps
-them.
+them. `given_setting` takes any irreps instead.
 (Xie et al., "The Price of Freedom", the input and output settings of section 4.)
 """
 
@@ -13,7 +13,7 @@ from typing import Literal, get_args
 from intertwine.errors import ConfigError, RepresentationError
 from intertwine.representations import Irrep, Irreps
 
-__all__ = ["OUTPUTS", "SETTINGS", "Setting", "SettingName", "make_setting"]
+__all__ = ["OUTPUTS", "SETTINGS", "Setting", "SettingName", "given_setting", "make_setting"]
 
 SettingName = Literal["SISO", "SIMO", "MIMO"]
 SETTINGS: tuple[str, ...] = get_args(SettingName)
@@ -27,7 +27,7 @@ class Setting:
     """Irreps of two inputs and of an output, for one largest degree of the inputs.
 
     Args:
-        name: ``SISO``, ``SIMO`` or ``MIMO``.
+        name: ``SISO``, ``SIMO`` or ``MIMO``, or ``given`` for irreps of one's own.
         lmax: the degree L.
         irreps_in1, irreps_in2, irreps_out: irreps, multiplicity 1 each.
         outputs: ``natural`` or ``all``, which parities the output has.
@@ -39,6 +39,13 @@ class Setting:
     irreps_in2: Irreps
     irreps_out: Irreps
     outputs: str = "natural"
+
+    @property
+    def title(self) -> str:
+        """What it is, in words."""
+        if self.name == "given":
+            return f"{self.irreps_in1} with {self.irreps_in2} into {self.irreps_out}"
+        return f"{self.name} with L = {self.lmax}"
 
     @property
     def paths(self) -> list[tuple[Irrep, Irrep, Irrep]]:
@@ -58,12 +65,15 @@ class Setting:
             RepresentationError: if O(3) allows no path.
         """
         if not self.paths:
+            even = (
+                "take an even degree: the product of two equal parities is even, and an odd degree of natural parity "
+                "is not"
+            )
             raise RepresentationError(
-                f"no allowed path in the setting {self.name} with L = {self.lmax}: the expressivity is 0",
+                f"no allowed path in the setting {self.title}: the expressivity is 0",
                 got=f"{self.irreps_in1} with {self.irreps_in2} into {self.irreps_out}",
                 expected=f"out within {self.irreps_in1.tensor_product(self.irreps_in2)}",
-                fix="take an even degree: the product of two equal parities is even, and an odd degree of natural "
-                "parity is not",
+                fix=None if self.name == "given" else even,
                 code="E203",
             )
 
@@ -105,3 +115,35 @@ def make_setting(name: str, lmax: int, lmax_out: int | None = None, outputs: str
         highest = 2 * lmax if lmax_out is None else lmax_out
         out = [ir for ir in given if ir.l <= highest and (outputs == "all" or ir.natural)]
     return Setting(name, lmax, inputs, inputs, Irreps(out), outputs)
+
+
+def given_setting(
+    irreps_in1: "str | Irreps", irreps_in2: "str | Irreps | None" = None, irreps_out: "str | Irreps | None" = None
+) -> Setting:
+    """Return the setting of irreps of one's own.
+
+    Args:
+        irreps_in1: irreps of the first input, multiplicity 1 each.
+        irreps_in2: of the second input; None takes those of the first.
+        irreps_out: what is needed; None takes all that the inputs give.
+
+    Raises:
+        RepresentationError: if a multiplicity is not 1, or an input is empty.
+
+    Example:
+        >>> given_setting("1o", "1o").irreps_out
+        Irreps('1x0e + 1x1e + 1x2e')
+    """
+    first = Irreps(irreps_in1)
+    second = first if irreps_in2 is None else Irreps(irreps_in2)
+    whole = Irreps(sorted(set(first.tensor_product(second).irreps)))
+    out = whole if irreps_out is None else Irreps(irreps_out)
+    if not whole.entries or any(mul != 1 for irreps in (first, second, out) for mul, _ in irreps):
+        raise RepresentationError(
+            "products are compared on one copy of each irrep",
+            got={"in1": first, "in2": second, "out": out},
+            expected="multiplicity 1 throughout, such as 0e + 1o + 2e",
+            fix="multiplicities are channels, which are leading axes",
+            code="E204",
+        )
+    return Setting("given", max(first.lmax, second.lmax), first, second, out, "all")

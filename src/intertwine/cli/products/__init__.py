@@ -1,0 +1,3 @@
+"""``intertwine products``: which tensor product to use."""
+
+__all__: list[str] = []
