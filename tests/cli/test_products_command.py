@@ -67,7 +67,9 @@ def test_compare_takes_irreps_of_ones_own(call):
     rows = lines_of(out)
     assert rows["clebsch_gordan_dense"].split()[1:3] == ["2/2", "2/2"]
     assert rows["gaunt_grid"].split()[1:3] == ["0/2", "0/2"]
-    assert "gaunt_complete: nothing here (takes the coefficients of one function on the sphere)" in " ".join(out.split())
+    assert "gaunt_complete: nothing here (takes the coefficients of one function on the sphere)" in " ".join(
+        out.split()
+    )
     assert "1x0e + 1x1o + 1x1e with 1x1o into 1x1e + 1x2o" in out
 
 

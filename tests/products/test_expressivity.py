@@ -144,9 +144,9 @@ def test_copies_in_parallel_saturate_as_published(name):
 
 @pytest.mark.parametrize(("jmax", "rank"), [(1, 5), (2, 18), (3, 33)])
 def test_vector_signals_have_the_published_ranks(jmax, rank):
-    slots = [(j, l) for j in range(jmax + 1) for l in ((1,) if j == 0 else (j - 1, j, j + 1))]  # noqa: E741
-    irreps = Irreps([(1, (j, -((-1) ** l))) for j, l in slots])  # noqa: E741
-    places = [l for _, l in slots]  # noqa: E741
+    slots = [(j, slot) for j in range(jmax + 1) for slot in ((1,) if j == 0 else (j - 1, j, j + 1))]
+    irreps = Irreps([(1, (j, -((-1) ** slot))) for j, slot in slots])
+    places = [slot for _, slot in slots]
     product = VectorSphericalProduct(irreps, irreps, slots1=places, slots2=places)
     found = expressivity(product, group="SO(3)")
     assert (found.rank, found.weights) == (rank, 12 * jmax + 3)

@@ -22,16 +22,14 @@ DOUBLE = torch.float64
 def test_numbers_of_coupling_trees(degree, counts):
     """MACE's numbers of weights for l <= 3, and from them the weights of its product block on 3BPA."""
     irreps = Irreps.spherical_harmonics(3)
-    found = tuple(count_coupling_trees(irreps, Irrep(l, (-1) ** l), degree) for l in range(3))  # noqa: E741
+    found = tuple(count_coupling_trees(irreps, Irrep(l_out, (-1) ** l_out), degree) for l_out in range(3))
     assert found == counts
 
 
 def test_parameter_count_of_the_published_product_block():
     irreps = Irreps.spherical_harmonics(3)
     total = sum(
-        count_coupling_trees(irreps, Irrep(l, (-1) ** l), degree)
-        for l in range(3)  # noqa: E741
-        for degree in (1, 2, 3)
+        count_coupling_trees(irreps, Irrep(l_out, (-1) ** l_out), degree) for l_out in range(3) for degree in (1, 2, 3)
     )
     assert total * 256 * 4 == 134_144
 

@@ -35,8 +35,8 @@ def whole(half):
 def test_equal_to_the_stored_table(data_dir):
     stored = json.loads((data_dir / "tensor-product-reference" / "sh_to_fourier_L2.json").read_text())
     expected = torch.zeros(9, 5, 5, dtype=torch.complex128)
-    for l, m, u, v, real, imaginary in stored["rows"]:  # noqa: E741
-        expected[l * l + l + m, u + 2, v + 2] = complex(real, imaginary)
+    for degree, m, u, v, real, imaginary in stored["rows"]:
+        expected[degree * degree + degree + m, u + 2, v + 2] = complex(real, imaginary)
     assert len(stored["rows"]) == count_nonzeros(2)
     torch.testing.assert_close(harmonics_to_fourier(2), expected, rtol=0, atol=1e-15)
 
@@ -62,10 +62,10 @@ def test_numbers_of_nonzeros():
 @pytest.mark.parametrize("lmax", [1, 4, 7])
 def test_rules_of_the_frequencies(lmax):
     y = harmonics_to_fourier(lmax)
-    for l in range(lmax + 1):  # noqa: E741
-        for m in range(-l, l + 1):
-            u, v = (places - lmax for places in y[l * l + l + m].nonzero().T)
-            assert ((u - l) % 2 == 0).all()
+    for degree in range(lmax + 1):
+        for m in range(-degree, degree + 1):
+            u, v = (places - lmax for places in y[degree * degree + degree + m].nonzero().T)
+            assert ((u - degree) % 2 == 0).all()
             assert (v.abs() == abs(m)).all()
             assert m % 2 == 0 or (u != 0).all()
     signs = (-1.0) ** torch.arange(-lmax, lmax + 1)
@@ -97,11 +97,11 @@ def test_integrals_over_theta_against_quadrature():
     points = torch.stack([0 * theta, theta.cos(), theta.sin()], dim=-1)  # alpha = 0: every sine vanishes there
     harmonics = spherical_harmonics(list(range(4)), points)
     waves = torch.exp(1j * theta[:, None] * torch.arange(-5, 6))
-    for l in range(4):  # noqa: E741
-        for m in range(l + 1):
-            values = harmonics[:, l * l + l + m] / (1 if m == 0 else 2**0.5)
+    for degree in range(4):
+        for m in range(degree + 1):
+            values = harmonics[:, degree * degree + degree + m] / (1 if m == 0 else 2**0.5)
             expected = torch.einsum("p,p,pu->u", (weights * theta.sin()).to(waves.dtype), values.to(waves.dtype), waves)
-            torch.testing.assert_close(theta_integrals(3, 5)[m, l], expected, rtol=0, atol=1e-13)
+            torch.testing.assert_close(theta_integrals(3, 5)[m, degree], expected, rtol=0, atol=1e-13)
 
 
 def test_too_few_frequencies_are_refused():
