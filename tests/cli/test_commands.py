@@ -1,6 +1,7 @@
 """Every command on the toy: what it prints, what it writes, its exit status."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -260,6 +261,16 @@ def test_python_runs_the_package(checkout):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("intertwine ")
+
+
+def test_a_reader_that_has_gone_is_no_error(checkout):
+    """As `intertwine systems | head -0` has it: the pipe is closed before anything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        command = [sys.executable, "-m", "intertwine", "systems"]
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, check=False, cwd=checkout)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_help_and_version_of_the_whole(call):

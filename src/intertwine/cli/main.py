@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(": ".join(["interrupted", *map(str, interrupt.args)]))
         return 1
     except BrokenPipeError:  # the reader, such as `head`, has gone
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (closed at exit)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered is written at exit
         return 0
     except Exception as error:
         if debug:
@@ -132,8 +132,13 @@ def _write_help(out: TextIO) -> None:
 def _console() -> "Console":
     from rich.console import Console
 
+    class Terminal(Console):
+        def on_broken_pipe(self) -> None:
+            self.quiet = True
+            raise BrokenPipeError  # `main` takes a reader that has gone for no error; rich would end with status 1
+
     # texts of users (names of files and modules) must appear as they are: no markup, no emoji codes
-    return Console(markup=False, emoji=False)
+    return Terminal(markup=False, emoji=False)
 
 
 def _complain(text: str) -> None:
