@@ -20,7 +20,7 @@ from intertwine.systems.equiformer.model.activation import (
     frame_components,
     node_components,
 )
-from intertwine.systems.equiformer.model.attention import AttentionWeights, GraphAttention, segment_softmax
+from intertwine.systems.equiformer.model.attention import AttentionWeights, GraphAttention
 from intertwine.systems.equiformer.model.block import FeedForward, drop_path
 from intertwine.systems.equiformer.model.edges import EdgeDegreeEmbedding, EdgeInvariants
 from intertwine.systems.equiformer.model.layers import (
@@ -176,19 +176,6 @@ class TestIrrepsLinear(_Features):
 
 
 # --- attention -------------------------------------------------------------------------------------------
-
-
-def test_softmax_over_segments_is_that_of_each_segment(rng):
-    scores, index = randn(rng, 9, 2), torch.tensor([3, 0, 3, 3, 1, 0, 3, 1, 1])
-    found = segment_softmax(scores, index, 5)
-    for segment in range(5):
-        rows = index == segment
-        torch.testing.assert_close(found[rows], torch.softmax(scores[rows], dim=0))
-    moved = segment_softmax(scores + 800 * randn(rng, 2), index, 5)
-    torch.testing.assert_close(moved, found, **tolerance(DOUBLE, 1 << 14))
-    assert segment_softmax(scores[:0], index[:0], 5).shape == (0, 2)
-    assert torch.autograd.gradcheck(lambda s: segment_softmax(s, index, 5), scores.requires_grad_())
-    assert torch.autograd.gradgradcheck(lambda s: segment_softmax(s, index, 5), scores)
 
 
 def test_attention_weights_add_up_to_one_and_dropout_is_for_training(rng):

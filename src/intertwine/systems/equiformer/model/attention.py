@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.graphs import segment_sum
+from intertwine.graphs import segment_softmax, segment_sum
 from intertwine.products.so2.edge_frames import EdgeFrame, EdgeFrameMap
 from intertwine.products.so2.linear import SO2Linear
 from intertwine.representations import Irreps
@@ -21,7 +21,7 @@ from intertwine.systems.equiformer.model.activation import Activation
 from intertwine.systems.equiformer.model.layers import LAYOUT, EdgeNetwork, IrrepsLinear, features
 from intertwine.systems.equiformer.settings import ModelSettings
 
-__all__ = ["AttentionWeights", "GraphAttention", "segment_softmax"]
+__all__ = ["AttentionWeights", "GraphAttention"]
 
 
 @final
@@ -106,22 +106,3 @@ class AttentionWeights(nn.Module):
         x = 0.6 * x + 0.4 * x * (2 * torch.sigmoid(x) - 1)
         scores = (x * (self.direction * self.size**-0.5)).sum(-1)
         return nn.functional.dropout(segment_softmax(scores, destination, count), self.dropout, self.training)
-
-
-def segment_softmax(
-    scores: Float[Tensor, "items *heads"], index: Int[Tensor, " items"], count: int
-) -> Float[Tensor, "items *heads"]:
-    """Return the softmax over the rows that share an index.
-
-    Args:
-        scores: one row per item.
-        index: the segment of each row.
-        count: number of segments.
-    """
-    place = index.reshape(-1, *[1] * (scores.ndim - 1)).expand_as(scores)
-    # the largest score cancels: it keeps exponentials small, and has no gradient
-    start = scores.new_full((count, *scores.shape[1:]), float("-inf"))
-    top = start.scatter_reduce(0, place, scores.detach(), "amax")
-    raised = torch.exp(scores - top.index_select(0, index))
-    total = segment_sum(raised, index, count)
-    return raised / total.index_select(0, index)
