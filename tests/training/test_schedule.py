@@ -45,6 +45,13 @@ def test_warm_up_rises_from_zero_and_annealing_starts_after_it():
     assert all(a >= b for a, b in itertools.pairwise(steps[8:]))
 
 
+def test_warm_up_may_start_above_zero():
+    plan = schedule(epochs=10, warmup_epochs=2, warmup_start=0.2)
+    steps = [plan.factor(n / 4, 1 / 4) for n in range(12)]
+    assert steps[:8] == pytest.approx([0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    assert steps[8:] == [1.0] * 4
+
+
 def test_annealing_by_time_follows_the_clock_and_not_the_epochs():
     plan = schedule(max_minutes=2.0, schedule="time_cosine", final_learning_rate_fraction=0.0)
     plan.clock.before = 60.0
@@ -70,6 +77,19 @@ def test_annealing_by_time_needs_a_time():
     with pytest.raises(ConfigError) as caught:
         TrainingSettings(schedule="time_cosine")
     assert caught.value.got == {"schedule": "time_cosine"}
+
+
+@pytest.mark.parametrize(("field", "value"), [("validation_batch_size", 0), ("warmup_start", 1.5)])
+def test_values_out_of_range_are_refused_by_name(field, value):
+    with pytest.raises(ConfigError) as caught:
+        TrainingSettings(**{field: value})
+    assert caught.value.got == {field: value}
+    assert field in caught.value.expected
+
+
+def test_batches_that_are_only_measured_have_a_size_of_their_own():
+    assert TrainingSettings(batch_size=7).evaluation_batch_size == 7
+    assert TrainingSettings(batch_size=7, validation_batch_size=1).evaluation_batch_size == 1
 
 
 def test_the_average_is_the_recursion_in_closed_form(rng):

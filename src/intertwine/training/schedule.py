@@ -53,7 +53,8 @@ class Schedule(Callback):
         settings = self.settings
         warm = 1.0
         if settings.warmup_epochs > 0:
-            warm = min(1.0, (epoch + step_of_epoch) / settings.warmup_epochs)
+            risen = min(1.0, (epoch + step_of_epoch) / settings.warmup_epochs)
+            warm = settings.warmup_start + (1 - settings.warmup_start) * risen
         if settings.schedule == "time_cosine":
             return warm * annealing(settings, self.clock.fraction())
         length = max(settings.epochs - settings.warmup_epochs, step_of_epoch)

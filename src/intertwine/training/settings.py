@@ -36,7 +36,9 @@ class TrainingSettings:
     weight_decay: float = 0.0
     """L2 penalty (`adam`) or decoupled decay (`adamw`) on the parameters that the system decays."""
     warmup_epochs: float = 0.0
-    """Epochs (fractions allowed) over which the learning rate rises linearly from zero."""
+    """Epochs (fractions allowed) over which the learning rate rises linearly from `warmup_start`."""
+    warmup_start: float = 0.0
+    """Learning rate at the start of the warm-up, as a fraction of `learning_rate`."""
     schedule: Literal["constant", "plateau", "cosine", "linear", "time_cosine"] = "constant"
     """Annealing: by epoch, when validation stalls, or (`time_cosine`) over the time of `max_minutes`."""
     plateau_factor: float = 0.8
@@ -74,11 +76,15 @@ class TrainingSettings:
             epochs=(self.epochs >= 1, "at least 1"),
             max_minutes=(self.max_minutes is None or self.max_minutes > 0, "more than 0, or empty"),
             batch_size=(self.batch_size >= 1, "at least 1"),
-            validation_batch_size=((self.validation_batch_size or 1) >= 1, "at least 1, or empty"),
+            validation_batch_size=(
+                self.validation_batch_size is None or self.validation_batch_size >= 1,
+                "at least 1, or empty",
+            ),
             betas=(all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)"),
             learning_rate=(self.learning_rate > 0, "more than 0"),
             weight_decay=(self.weight_decay >= 0, "at least 0"),
             warmup_epochs=(self.warmup_epochs >= 0, "at least 0"),
+            warmup_start=(0 <= self.warmup_start <= 1, "in [0, 1]"),
             schedule=(
                 self.schedule != "time_cosine" or self.max_minutes is not None,
                 "another schedule, or `max_minutes` set: time_cosine anneals over it",
@@ -95,6 +101,11 @@ class TrainingSettings:
             threads=(self.threads is None or self.threads >= 1, "at least 1, or empty"),
             data_workers=(self.data_workers >= 0, "at least 0"),
         )
+
+    @property
+    def evaluation_batch_size(self) -> int:
+        """Items per batch when nothing is learnt: `validation_batch_size`, or `batch_size` where that is empty."""
+        return self.batch_size if self.validation_batch_size is None else self.validation_batch_size
 
 
 def check_fields(settings: Any, /, **rules: tuple[bool, str]) -> None:

@@ -130,7 +130,8 @@ def test_recipes_load_in_three_scales():
     training = paper.training
     assert (training.optimizer, training.weight_decay) == ("adamw", 1e-3)
     assert (training.gradient_clip, training.ema) == (100.0, 0.999)
-    assert (training.batch_size, training.epochs, training.warmup_epochs) == (64, 12, 0.1)
+    assert (training.batch_size, training.epochs) == (64, 12)
+    assert (training.warmup_epochs, training.warmup_start) == (0.1, 0.2)
     assert (paper.loss.energy, paper.loss.forces) == (2.0, 100.0)
     assert tuple(paper.data.test) == SPLITS
     for small in (cpu, smoke):

@@ -118,7 +118,7 @@ class PotentialData(LightningDataModule):
     def loader(self, graphs: Sequence[AtomGraph], *, shuffle: bool = False) -> DataLoader[AtomBatch]:
         """Return a loader of batches, in their own order or in one that seed and epoch decide."""
         training = self.recipe.training
-        size = training.batch_size if shuffle else training.validation_batch_size or training.batch_size
+        size = training.batch_size if shuffle else training.evaluation_batch_size
         seed = self.recipe.seed if shuffle else None
         return make_loader(graphs, size, collate=collate, seed=seed, workers=training.data_workers)  # type: ignore[arg-type]
 

@@ -40,7 +40,7 @@ def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
             fix="train with data.test, or use `intertwine predict` and compare the files it writes",
         )
     model = run.model(device)
-    size = recipe.training.validation_batch_size or recipe.training.batch_size
+    size = recipe.training.evaluation_batch_size
     rows: list[EvaluationRow] = []
     arrays: dict[str, np.ndarray] = {}
     zero: dict[str, dict[str, float]] = {}

@@ -37,7 +37,7 @@ def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
         )
     model = run.model(device)
     settings = recipe.data
-    size = recipe.training.validation_batch_size or recipe.training.batch_size
+    size = recipe.training.evaluation_batch_size
     times = {
         "constant velocity": (settings.end_frame - settings.start_frame) * settings.frame_time,
         "fitted velocity": data.fitted_time,

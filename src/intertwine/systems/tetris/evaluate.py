@@ -45,7 +45,7 @@ def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
             fix="train with data.test, or use `intertwine predict` and compare the files it writes",
         )
     model = run.model(device)
-    size = recipe.training.validation_batch_size or recipe.training.batch_size
+    size = recipe.training.evaluation_batch_size
     rows: list[EvaluationRow] = []
     arrays: dict[str, np.ndarray] = {}
     baselines: dict[str, dict[str, dict[str, float]]] = {"largest class": {}, "blind to handedness": {}}

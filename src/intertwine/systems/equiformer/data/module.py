@@ -134,7 +134,7 @@ class SurfaceData(LightningDataModule):
     def loader(self, graphs: GraphSet, *, shuffle: bool = False) -> DataLoader[SurfaceBatch]:
         """Return a loader of batches, in their own order or in one that seed and epoch decide."""
         training = self.recipe.training
-        size = training.batch_size if shuffle else training.validation_batch_size or training.batch_size
+        size = training.batch_size if shuffle else training.evaluation_batch_size
         seed = self.recipe.seed if shuffle else None
         return make_loader(graphs, size, collate=collate_surfaces, seed=seed, workers=training.data_workers)
 

@@ -62,7 +62,7 @@ class ParticleData(LightningDataModule):
     def loader(self, samples: Samples, *, shuffle: bool = False) -> DataLoader[ParticleBatch]:
         """Return a loader of batches, in their own order or in one that seed and epoch decide."""
         training = self.recipe.training
-        size = training.batch_size if shuffle else training.validation_batch_size or training.batch_size
+        size = training.batch_size if shuffle else training.evaluation_batch_size
         seed = self.recipe.seed if shuffle else None
         return make_loader(SampleSet(samples), size, collate=_as_it_is, seed=seed, workers=training.data_workers)
 

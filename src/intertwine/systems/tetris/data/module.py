@@ -78,13 +78,11 @@ class PointData(LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[PointBatch]:
         """Return validation batches."""
-        training = self.recipe.training
-        return self._loader(self.validation_graphs, training.validation_batch_size or training.batch_size)
+        return self._loader(self.validation_graphs, self.recipe.training.evaluation_batch_size)
 
     def test_dataloader(self) -> list[DataLoader[PointBatch]]:
         """Return one loader for each test set, in the order of ``test_graphs``."""
-        training = self.recipe.training
-        size = training.validation_batch_size or training.batch_size
+        size = self.recipe.training.evaluation_batch_size
         return [self._loader(graphs, size) for graphs in self.test_graphs.values()]
 
     def _loader(self, graphs: Sequence[PointGraph], size: int, seed: int | None = None) -> DataLoader[PointBatch]:
