@@ -22,6 +22,7 @@ _HOME = {
     "get_system": "registry",
     "json_schema": "schema",
     "load_checkpoint": "checkpoint",
+    "load_model": "inference",
     "load_pretrained": "pretrained",
     "load_recipe": "recipes",
     "open_run": "run",
@@ -50,6 +51,7 @@ __all__ = [
     "get_system",
     "json_schema",
     "load_checkpoint",
+    "load_model",
     "load_pretrained",
     "load_recipe",
     "open_run",
@@ -65,6 +67,7 @@ __all__ = [
 if TYPE_CHECKING:
     from intertwine.training.checkpoint import load_checkpoint, save_checkpoint
     from intertwine.training.datasets import find_data
+    from intertwine.training.inference import load_model
     from intertwine.training.module import TrainingModule
     from intertwine.training.pretrained import Pretrained, load_pretrained, save_pretrained
     from intertwine.training.recipes import load_recipe, recipe_from_dict, recipe_to_dict

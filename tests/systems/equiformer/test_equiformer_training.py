@@ -16,12 +16,13 @@ from intertwine.reporting import Evaluation
 from intertwine.systems.equiformer.data import collate_surfaces, make_graph, make_surfaces, structure_of
 from intertwine.systems.equiformer.evaluate import check, evaluate
 from intertwine.systems.equiformer.model import Equiformer
-from intertwine.systems.equiformer.predict import load_model, predict, predict_files
+from intertwine.systems.equiformer.predict import predict, predict_files
 from intertwine.systems.equiformer.published import SPLITS, figure, published
 from intertwine.systems.equiformer.report import report, sections
 from intertwine.systems.equiformer.reproduce import reproduce, result_row
 from intertwine.systems.equiformer.settings import LossSettings
 from intertwine.systems.equiformer.training import EquiformerTraining, surface_loss
+from intertwine.training.inference import load_model
 from intertwine.training.recipes import load_recipe
 from intertwine.training.settings import TrainingSettings
 from intertwine.training.trainer import train

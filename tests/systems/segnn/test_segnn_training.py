@@ -9,9 +9,10 @@ import torch
 from intertwine.errors import DataError
 from intertwine.reporting import Evaluation, ResultRow
 from intertwine.systems.segnn.evaluate import check, evaluate, predict_samples
-from intertwine.systems.segnn.predict import load_model, predict_files
+from intertwine.systems.segnn.predict import predict_files
 from intertwine.systems.segnn.report import report, sections
 from intertwine.systems.segnn.reproduce import reproduce
+from intertwine.training.inference import load_model
 from intertwine.training.recipes import load_recipe
 from intertwine.training.trainer import train
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from intertwine.errors import MissingExtraError, NumericsError
 from intertwine.graphs import NeighbourList, edge_vectors, neighbour_list
 from intertwine.systems.potential.extxyz import species_of
-from intertwine.systems.potential.predict import load_model
+from intertwine.training.inference import load_model
 
 try:
     from ase import Atoms

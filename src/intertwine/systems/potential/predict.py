@@ -8,42 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from intertwine.errors import DataError, NumericsError
+from intertwine.errors import NumericsError
 from intertwine.graphs import collate
 from intertwine.reporting.files import write_text
 from intertwine.systems.potential.extxyz import Frame, Structure, make_graphs, read_frames, require_ase
-from intertwine.training.pretrained import load_pretrained
-from intertwine.training.run import Run, open_run
+from intertwine.training.inference import load_model, prediction_paths
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["load_model", "predict", "predict_files"]
-
-
-def load_model(source: Any, device: str = "cpu", dtype: torch.dtype | None = None) -> torch.nn.Module:
-    """Return a trained network for inference, with frozen weights, that nobody else holds.
-
-    Args:
-        source: a run or its folder, the folder of a saved model, or a network (of which a copy is made).
-        device: where to put it.
-        dtype: of its weights and of what is computed with them; as saved when not given.
-
-    Raises:
-        ConfigError: if the folder of a run has no model yet.
-        CheckpointError: if there is no saved model, or it cannot be read.
-    """
-    if isinstance(source, torch.nn.Module):
-        from copy import deepcopy
-
-        model = deepcopy(source)
-    elif isinstance(source, Run):
-        model = source.model()
-    elif (Path(source) / "recipe.yaml").exists():
-        model = open_run(source).model()
-    else:
-        model = load_pretrained(Path(source).expanduser())
-    return model.to(device=device, dtype=dtype).requires_grad_(False).eval()
+__all__ = ["predict", "predict_files"]
 
 
 def predict_files(
@@ -71,25 +45,12 @@ def predict_files(
         DataError: if a file cannot be read, or has elements that the model does not know.
         NumericsError: if a prediction is not a finite number.
     """
-    paths = [Path(file).expanduser() for file in files]
-    names = [f"{path.stem or path.name}.predicted.extxyz" for path in paths]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(
-            "two of these files would be written to one place",
-            got=", ".join(map(str, paths)),
-            expected="files with different names",
-            fix="predict them one at a time, into different folders",
-        )
+    paths = prediction_paths(files, output, ".extxyz")
     model = load_model(run, device)
-    read = [read_frames(path) for path in paths]
-    folder = Path(output).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, frames in zip(names, read, strict=True):
-        write_text(folder / name, _as_text(predict(model, frames, batch_size=batch_size)))
-        written.append(folder / name)
-    return written
+    read = {written: read_frames(path) for path, written in paths.items()}
+    return [
+        write_text(written, _as_text(predict(model, frames, batch_size=batch_size))) for written, frames in read.items()
+    ]
 
 
 def predict(model: Any, frames: Sequence[Frame], *, batch_size: int = 32) -> list["Atoms"]:

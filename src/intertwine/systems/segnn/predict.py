@@ -7,42 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from intertwine.errors import DataError, NumericsError
+from intertwine.errors import NumericsError
 from intertwine.reporting.files import read_columns, write_bytes, write_text
 from intertwine.systems.segnn.data import Samples, read_samples
 from intertwine.systems.segnn.evaluate import predict_samples
 from intertwine.systems.segnn.settings import DataSettings
-from intertwine.training.pretrained import load_pretrained
-from intertwine.training.run import Run, open_run
+from intertwine.training.inference import find_run, load_model, prediction_paths
 
-__all__ = ["load_model", "predict", "predict_files"]
-
-
-def load_model(source: Any, device: str = "cpu", dtype: torch.dtype | None = None) -> Any:
-    """Return a trained network for inference, with frozen weights, that nobody else holds.
-
-    Args:
-        source: a run or its folder, the folder of a saved model, or a network (of which a copy is made).
-        device: where to put it.
-        dtype: of its weights and of what is computed with them; as saved when not given.
-
-    Raises:
-        ConfigError: if the folder of a run has no model yet.
-        CheckpointError: if there is no saved model, or it cannot be read.
-    """
-    if isinstance(source, torch.nn.Module):
-        from copy import deepcopy
-
-        model = deepcopy(source)
-    elif isinstance(source, Run):
-        model = source.model()
-    elif (Path(source) / "recipe.yaml").exists():
-        model = open_run(source).model()
-    else:
-        model = load_pretrained(Path(source).expanduser())
-    return model.to(device=device, dtype=dtype).requires_grad_(False).eval()
+__all__ = ["predict", "predict_files"]
 
 
 def predict_files(
@@ -72,27 +45,16 @@ def predict_files(
         DataError: if a file cannot be read, or two would be written to one place.
         NumericsError: if a prediction is not a finite number.
     """
-    paths = [Path(file).expanduser() for file in files]
-    names = [f"{path.stem}.predicted.{'csv' if path.suffix == '.csv' else 'npz'}" for path in paths]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(
-            "two of these files would be written to one place",
-            got=", ".join(map(str, paths)),
-            expected="files with different names",
-            fix="predict them one at a time, into different folders",
-        )
+    paths = prediction_paths(files, output, _ending)
     model, settings = load_model(run, device), _data_settings(run)
     read = [read_samples(path, settings.start_frame, settings.end_frame, targets=False) for path in paths]
     predicted = [predict(model, samples, batch_size=batch_size) for samples in read]
-    folder = Path(output).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    for path, name, samples, positions in zip(paths, names, read, predicted, strict=True):
-        if path.suffix == ".csv":
-            write_text(folder / name, _table(path, samples, positions))
+    for (path, written), samples, positions in zip(paths.items(), read, predicted, strict=True):
+        if written.suffix == ".csv":
+            write_text(written, _table(path, samples, positions))
         else:
-            write_bytes(folder / name, _arrays(samples, positions))
-    return [folder / name for name in names]
+            write_bytes(written, _arrays(samples, positions))
+    return list(paths.values())
 
 
 def predict(model: Any, samples: Samples, *, batch_size: int = 500) -> np.ndarray:
@@ -114,11 +76,12 @@ def predict(model: Any, samples: Samples, *, batch_size: int = 500) -> np.ndarra
 
 def _data_settings(source: Any) -> DataSettings:
     """Return which frames a run predicts; a model without its run predicts those of the published data."""
-    if isinstance(source, Run):
-        return source.recipe().data
-    if isinstance(source, str | Path) and (Path(source) / "recipe.yaml").exists():
-        return open_run(source).recipe().data
-    return DataSettings()
+    run = find_run(source)
+    return DataSettings() if run is None else run.recipe().data
+
+
+def _ending(path: Path) -> str:
+    return ".csv" if path.suffix == ".csv" else ".npz"
 
 
 def _table(path: Path, samples: Samples, positions: np.ndarray) -> str:

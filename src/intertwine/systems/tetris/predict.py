@@ -8,36 +8,13 @@ from typing import Any
 
 import torch
 
-from intertwine.errors import DataError, NumericsError
+from intertwine.errors import NumericsError
 from intertwine.reporting.files import write_text
 from intertwine.systems.tetris.data import PointSet, collate_points, make_graphs, read_point_sets
 from intertwine.systems.tetris.model import ShapeClassifier
-from intertwine.training.pretrained import load_pretrained
-from intertwine.training.run import Run, open_run
+from intertwine.training.inference import load_model, prediction_paths
 
-__all__ = ["load_model", "predict", "predict_files"]
-
-
-def load_model(source: Any, device: str = "cpu") -> ShapeClassifier:
-    """Return a trained network for inference.
-
-    Args:
-        source: a run or its folder, the folder of a saved model, or a network, which is used as it is.
-        device: where to put it.
-
-    Raises:
-        ConfigError: if the folder of a run has no model yet.
-        CheckpointError: if there is no saved model, or it cannot be read.
-    """
-    if isinstance(source, ShapeClassifier):
-        model: Any = source
-    elif isinstance(source, Run):
-        model = source.model()
-    elif (Path(source) / "recipe.yaml").exists():
-        model = open_run(source).model()
-    else:
-        model = load_pretrained(Path(source).expanduser())
-    return model.to(device).eval()
+__all__ = ["predict", "predict_files"]
 
 
 def predict_files(
@@ -66,21 +43,11 @@ def predict_files(
         DataError: if a file cannot be read, or has types of points that the model does not know.
         NumericsError: if a score is not a finite number.
     """
-    paths = [Path(file).expanduser() for file in files]
-    names = [f"{path.stem or path.name}.predicted.csv" for path in paths]
-    if len(set(names)) < len(names):
-        raise DataError(
-            "two of these files would be written to one place",
-            got=", ".join(map(str, paths)),
-            expected="files with different names",
-            fix="predict them one at a time, into different folders",
-        )
+    paths = prediction_paths(files, output, ".csv")
     model = load_model(run, device)
     read = [read_point_sets(path, label_key, labelled=False) for path in paths]
     tables = [_as_text(model, sets, predict(model, sets, batch_size=batch_size)) for sets in read]
-    folder = Path(output).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
-    return [write_text(folder / name, text) for name, text in zip(names, tables, strict=True)]
+    return [write_text(written, text) for written, text in zip(paths.values(), tables, strict=True)]
 
 
 @torch.no_grad()
