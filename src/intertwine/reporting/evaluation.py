@@ -65,6 +65,12 @@ class Evaluation:
         """The test sets, in the order of the rows."""
         return tuple(dict.fromkeys(row.set for row in self.rows))
 
+    @property
+    def others(self) -> Figures:
+        """The models to compare with, as ``name (baseline)`` and then ``name (paper)``."""
+        kinds = {"baseline": self.baselines, "paper": self.paper}
+        return {f"{name} ({kind})": sets for kind, figures in kinds.items() for name, sets in figures.items()}
+
     def row(self, set: str, metric: str) -> EvaluationRow | None:
         """Return the number of one test set, or None where it was not computed."""
         return next((row for row in self.rows if (row.set, row.metric) == (set, metric)), None)

@@ -4,18 +4,16 @@ Everything is read from the files of the run folder, so a report needs neither t
 is missing says which command writes it.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from intertwine.errors import DataError
-from intertwine.reporting import plots
+from intertwine.reporting.accuracy import not_measured
 from intertwine.reporting.evaluation import Evaluation
-from intertwine.reporting.files import read_columns, read_json
-from intertwine.reporting.numbers import format_duration, format_number
-from intertwine.reporting.page import Fact, Picture, Section, Table, run_details, write_page
+from intertwine.reporting.numbers import format_number
+from intertwine.reporting.page import Fact, Picture, Section, Table
+from intertwine.reporting.run_page import run_folder, symmetry_section, training_section, write_run_page
 from intertwine.reporting.style import COLOURS, MUTED, graph_objects, styled
 
 __all__ = ["report", "sections"]
@@ -25,6 +23,15 @@ _METRICS = {
     "mirror_accuracy": "accuracy of\nthe reflected sets",
     "cross_entropy": "cross entropy",
 }
+_PANELS = {
+    "loss": {"training": "train_loss", "validation": "validation_loss"},
+    "accuracy": {"validation": "validation_accuracy"},
+}
+_SYMMETRY = (
+    "Point sets are moved by random elements of the group. Scores must not change under rotations, translations "
+    "and renaming of points; a reflection must swap the scores of mirror images. A few machine epsilons are "
+    "rounding."
+)
 
 
 def report(run: Any) -> Path:
@@ -33,14 +40,8 @@ def report(run: Any) -> Path:
     Args:
         run: the folder, or a run that has it as ``folder``.
     """
-    folder = _folder(run)
-    return write_page(
-        folder / "report.html",
-        f"Point patterns {folder.resolve().name}",
-        sections(folder),
-        subtitle="Accuracy and symmetry of one trained model, as measured by `intertwine`.",
-        details=run_details(folder),
-    )
+    subtitle = "Accuracy and symmetry of one trained model, as measured by `intertwine`."
+    return write_run_page(run, "Point patterns", sections(run), subtitle)
 
 
 def sections(run: Any) -> list[Section]:
@@ -52,29 +53,27 @@ def sections(run: Any) -> list[Section]:
     Raises:
         DataError: if a file is there but damaged.
     """
-    folder = _folder(run)
-    return [_accuracy(folder), _symmetry(folder), _training(folder)]
-
-
-def _folder(run: Any) -> Path:
-    return Path(run if isinstance(run, str | os.PathLike) else run.folder)
+    folder = run_folder(run)
+    highest = ("validation_accuracy", "validation accuracy")
+    return [
+        _accuracy(folder),
+        symmetry_section(folder, _SYMMETRY),
+        training_section(folder, _PANELS, by="step", highest=highest),
+    ]
 
 
 def _accuracy(folder: Path) -> Section:
-    title = "Accuracy"
-    if not (folder / "evaluation.json").is_file():
-        return Section(title, f"Not measured yet: `intertwine evaluate {folder}` does it.")
+    if (missing := not_measured(folder)) is not None:
+        return missing
     evaluation = Evaluation.read(folder)
     rows: list[list[str | float | None]] = []
     for name in evaluation.sets:
         found = {metric: row for metric in _METRICS if (row := evaluation.row(name, metric))}
         frames = next((row.frames for row in found.values()), None)
         rows.append([f"{name}, this run", frames, *(_value(found[m].value if m in found else None) for m in _METRICS)])
-        for kind, figures in (("baseline", evaluation.baselines), ("paper", evaluation.paper)):
-            for other, sets in figures.items():
-                values = sets.get(name, {})
-                if values:
-                    rows.append([f"{other} ({kind})", None, *(_value(values.get(m)) for m in _METRICS)])
+        for other, sets in evaluation.others.items():
+            if values := sets.get(name):
+                rows.append([other, None, *(_value(values.get(m)) for m in _METRICS)])
     facts = [
         Fact(f"Accuracy, {name}", _value(row.value) or "", "", f"of {row.frames} point sets")
         for name in evaluation.sets
@@ -86,7 +85,7 @@ def _accuracy(folder: Path) -> Section:
         "equal scores, and is right about one of them only."
     )
     pictures = [picture for name in evaluation.sets for picture in _pictures(evaluation, name)]
-    return Section(title, text, pictures, [Table(["test set", "sets", *_METRICS.values()], rows)], facts)
+    return Section("Accuracy", text, pictures, [Table(["test set", "sets", *_METRICS.values()], rows)], facts)
 
 
 def _value(value: float | None) -> str | None:
@@ -169,63 +168,3 @@ def _sets(shown: list[tuple[np.ndarray, str, str]], edges: np.ndarray) -> Any:
         },
     )
     return figure
-
-
-def _symmetry(folder: Path) -> Section:
-    title = "Symmetry"
-    path = folder / "check.json"
-    if not path.is_file():
-        return Section(title, f"Not checked yet: `intertwine check {folder}` does it.")
-    found = read_json(path, f"`intertwine check {folder}` writes it")
-    try:
-        measured = found["equivariance"]
-        entries = [
-            [e["output"], e["part"], format_number(e["relative"]), format_number(e["epsilons"]), e["verdict"]]
-            for e in measured["rows"]
-        ]
-        worst = measured["worst"]
-        fact = Fact(
-            "Largest symmetry error",
-            format_number(worst["relative"]),
-            "",
-            f"under {worst['part']}, {measured['dtype']}",
-            "good" if found["passed"] else "bad",
-        )
-    except (KeyError, TypeError) as error:
-        fix = f"write it again with `intertwine check {folder}`"
-        raise DataError(f"{path} does not hold a check", got=repr(error), fix=fix) from error
-    text = (
-        "Point sets are moved by random elements of the group. Scores must not change under rotations, translations "
-        "and renaming of points; a reflection must swap the scores of mirror images. A few machine epsilons are "
-        "rounding."
-    )
-    columns = ["output", "under", "relative error", "in epsilons", "verdict"]
-    return Section(title, text, tables=[Table(columns, entries)], facts=[fact])
-
-
-def _training(folder: Path) -> Section:
-    title = "Training"
-    path = folder / "metrics.csv"
-    columns = read_columns(path) if path.is_file() else {}
-    if "step" not in columns or not columns["step"].size:
-        return Section(title, "No training history yet: `intertwine train` writes it.")
-    steps = columns["step"]
-    wanted = {
-        "loss": {"training": "train_loss", "validation": "validation_loss"},
-        "accuracy": {"validation": "validation_accuracy"},
-    }
-    panels = {
-        panel: {label: (steps, columns[name]) for label, name in curves.items() if name in columns}
-        for panel, curves in wanted.items()
-    }
-    panels = {panel: curves for panel, curves in panels.items() if curves}
-    text = f"{int(np.nanmax(steps))} steps"
-    seconds = columns.get("seconds", np.array([]))
-    if np.isfinite(seconds).any():
-        text += f" in {format_duration(float(np.nanmax(seconds)))}"
-    accuracy = columns.get("validation_accuracy")
-    if accuracy is not None and np.isfinite(accuracy).any():
-        best = float(np.nanmax(accuracy))
-        text += f"; the highest validation accuracy, {format_number(best)}, was reached at step "
-        text += f"{int(steps[np.nanargmax(accuracy)])}"
-    return Section(title, text + ".", [Picture(plots.learning_curves(panels, "step"), wide=True)])

@@ -1,12 +1,13 @@
 """Sections of accuracy: errors beside trivial predictions and published ones, and single simulations in space."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from intertwine.errors import DataError
 from intertwine.reporting import plots
+from intertwine.reporting.accuracy import best_other, comparison, measured_metrics, not_measured
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.reporting.numbers import format_number
 from intertwine.reporting.page import Fact, Picture, Section, Table
@@ -24,11 +25,10 @@ _QUANTITIES = ("positions", "targets", "predicted", "charges")
 
 def accuracy(folder: Path) -> list[Section]:
     """Return the sections on the errors of a run, from ``evaluation.json`` and ``evaluation.npz``."""
-    title = "Accuracy"
-    if not (folder / "evaluation.json").is_file():
-        return [Section(title, f"Not measured yet: `intertwine evaluate {folder}` does it.")]
+    if (missing := not_measured(folder)) is not None:
+        return [missing]
     evaluation = Evaluation.read(folder)
-    metrics = [m for m in _METRICS if any(evaluation.row(name, m) for name in evaluation.sets)]
+    metrics = list(measured_metrics(evaluation, _METRICS))
     text = (
         "Errors of the predicted positions: squared and absolute ones are means over all coordinates, distances means "
         "over particles. `No motion` predicts the start; `constant velocity` and `fitted velocity` are straight lines "
@@ -37,13 +37,18 @@ def accuracy(folder: Path) -> list[Section]:
     if evaluation.paper:
         text += "\n\nPublished figures are those of networks trained to the end on 3000 simulations."
     facts = [
-        Fact(f"Mean squared error, {name}", format_number(row.value), "", _beside(evaluation, name))
+        Fact(
+            f"Mean squared error, {name}",
+            format_number(row.value),
+            "",
+            best_other(evaluation, name, "position_mse", ("baseline",)),
+        )
         for name in evaluation.sets
         if (row := evaluation.row(name, "position_mse"))
     ]
     tables = [_table(evaluation, name, metrics) for name in evaluation.sets]
-    figures = [_comparison(evaluation)] if "position_mse" in metrics else []
-    found = [Section(title, text, figures, tables, facts)]
+    figures = [comparison(evaluation, m, _METRICS[m]) for m in metrics if m == "position_mse"]
+    found = [Section("Accuracy", text, figures, tables, facts)]
     pictures = [picture for name in evaluation.sets for picture in _detail(evaluation, name)]
     if pictures:
         text = (
@@ -59,32 +64,11 @@ def _table(evaluation: Evaluation, name: str, metrics: Sequence[str]) -> Table:
     rows: list[list[str | float | None]] = []
     own = [evaluation.row(name, metric) for metric in metrics]
     rows.append(["this run", *(format_number(row.value if row else None) for row in own)])
-    for kind, figures in (("baseline", evaluation.baselines), ("paper", evaluation.paper)):
-        for model, sets in figures.items():
-            values: Mapping[str, float] = sets.get(name, {})
-            rows.append([f"{model} ({kind})", *(format_number(values.get(metric)) for metric in metrics)])
+    for model, sets in evaluation.others.items():
+        values = sets.get(name, {})
+        rows.append([model, *(format_number(values.get(metric)) for metric in metrics)])
     samples = next((row.frames for row in own if row is not None), None)
     return Table(["model", *(_METRICS[m] for m in metrics)], rows, f"Test set `{name}`, {samples} simulations.")
-
-
-def _comparison(evaluation: Evaluation) -> Picture:
-    def series(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> dict[str, list[float | None]]:
-        return {
-            name: [sets.get(case, {}).get("position_mse") for case in evaluation.sets] for name, sets in figures.items()
-        }
-
-    rows = [evaluation.row(name, "position_mse") for name in evaluation.sets]
-    ours = {"this run": [None if row is None else row.value for row in rows]}
-    sets, trivial, paper = list(evaluation.sets), series(evaluation.baselines), series(evaluation.paper)
-    return Picture(plots.error_by_case(sets, ours, trivial, paper, _METRICS["position_mse"]))
-
-
-def _beside(evaluation: Evaluation, name: str) -> str:
-    """Return the best trivial prediction, in words."""
-    values = {model: sets.get(name, {}).get("position_mse") for model, sets in evaluation.baselines.items()}
-    known = {model: value for model, value in values.items() if value is not None}
-    best = min(known, key=known.__getitem__, default=None)
-    return "" if best is None else f"{best} (baseline): {format_number(known[best])}"
 
 
 def _detail(evaluation: Evaluation, name: str) -> list[Picture]:
