@@ -1,6 +1,5 @@
 """``intertwine check``: symmetry errors of a run's model, or of any module by import path."""
 
-import json
 from pathlib import Path
 
 from rich.console import Console
@@ -28,9 +27,9 @@ def main(words: list[str], console: Console) -> int | None:
 
     rng = torch.Generator().manual_seed(args.seed)
     report = check(run, trials=args.trials, rng=rng, **{option: args[option] for option in options})
-    from intertwine.reporting.files import write_text
+    from intertwine.reporting.run_page import write_check
 
-    write_text(run.folder / "check.json", json.dumps(report.to_dict(), indent=2) + "\n")
+    write_check(run.folder, report)
     return _show(report, console)
 
 

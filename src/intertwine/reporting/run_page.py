@@ -4,6 +4,7 @@ Everything is read from the files of the run's folder, so a page needs neither t
 file is missing says which command writes it.
 """
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -13,11 +14,12 @@ import numpy as np
 
 from intertwine.errors import DataError
 from intertwine.reporting import plots
-from intertwine.reporting.files import read_columns, read_json
+from intertwine.reporting.files import read_columns, read_json, write_text
 from intertwine.reporting.numbers import format_duration, format_number
 from intertwine.reporting.page import Fact, Picture, Section, Table, run_details, write_page
+from intertwine.symmetry import CheckReport
 
-__all__ = ["run_folder", "symmetry_section", "training_section", "write_run_page"]
+__all__ = ["run_folder", "symmetry_section", "training_section", "write_check", "write_run_page"]
 
 
 def run_folder(run: Any) -> Path:
@@ -37,6 +39,11 @@ def write_run_page(run: Any, title: str, sections: Iterable[Section], subtitle: 
     folder = run_folder(run)
     name = f"{title} {folder.resolve().name}"
     return write_page(folder / "report.html", name, sections, subtitle=subtitle, details=run_details(folder))
+
+
+def write_check(folder: Path, report: CheckReport) -> Path:
+    """Write ``check.json`` into a run's folder and return its path; `symmetry_section` shows it."""
+    return write_text(folder / "check.json", json.dumps(report.to_dict(), indent=2) + "\n")
 
 
 def symmetry_section(folder: Path, text: str, title: str = "Symmetry") -> Section:

@@ -5,24 +5,19 @@ At the scales ``cpu`` and ``smoke`` the data are small surfaces made here: what 
 keep of the symmetry, and what the self-interaction changes, not the published errors.
 """
 
-import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
 from intertwine.errors import DataError
 from intertwine.reporting import ResultRow, Target
-from intertwine.reporting.files import write_text
 from intertwine.symmetry import check_forces
-from intertwine.systems.equiformer.evaluate import GRID_TOLERANCE, check, check_batch, evaluate
+from intertwine.systems.equiformer.evaluate import GRID_TOLERANCE, check_batch
 from intertwine.systems.equiformer.published import figure
 from intertwine.systems.equiformer.report import report
 from intertwine.training.datasets import find_data
+from intertwine.training.experiment import baseline_errors, count_weights, measure_run, record, train_timed
 from intertwine.training.recipes import LoadedRecipe, load_recipe
 from intertwine.training.run import Run
-from intertwine.training.trainer import train
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,15 +57,12 @@ def reproduce(
         results: dict[tuple[str, str, str], dict[int, float]] = {}
         baselines: dict[tuple[str, str], float] = {}
         for seed in seeds or (0, 1):
-            if console is not None:
-                console.rule(f"equiformer/oc20_2m, {variant}, scale {scale}, seed {seed}")
-            began = time.perf_counter()
             changes = {"model.self_mix": place, "seed": seed}
-            run = train(loaded, Path(folder) / f"{variant}-{scale}-seed{seed}", overrides=changes, console=console)
-            results.setdefault((variant, "training_time", "min"), {})[seed] = (time.perf_counter() - began) / 60
-            for key, value in _measure(run, variant, seed, console).items():
-                results.setdefault(key, {})[seed] = value
-            baselines = _baselines(run)
+            title = f"equiformer/oc20_2m, {variant}, scale {scale}, seed {seed}"
+            run_place = Path(folder) / f"{variant}-{scale}-seed{seed}"
+            run, seconds = train_timed(loaded, run_place, changes, title=title, console=console)
+            numbers, baselines = _measure(run, variant, seed, console)
+            record(results, seed, {(variant, "training_time", "min"): seconds / 60, **numbers})
         degree = loaded.recipe.model.lmax
         rows += [result_row(key, values, scale, degree, baselines) for key, values in results.items()]
     return rows
@@ -92,15 +84,18 @@ def _require_data(loaded: LoadedRecipe) -> None:
             ) from error
 
 
-def _measure(run: Run, variant: str, seed: int, console: "Console | None") -> dict[tuple[str, str, str], float]:
-    """Evaluate, check and report one run; return its numbers by (case, metric, unit)."""
+def _measure(
+    run: Run, variant: str, seed: int, console: "Console | None"
+) -> tuple[dict[tuple[str, str, str], float], dict[tuple[str, str], float]]:
+    """Evaluate, check and report one run.
+
+    Returns its numbers by (case, metric, unit), and the errors of a network that predicts the mean by test set and
+    metric.
+    """
     found: dict[tuple[str, str, str], float] = {}
-    evaluation = evaluate(run)
-    evaluation.write(run.folder)
+    evaluation, checked = measure_run(run, seed)
     for row in evaluation.rows:
         found[f"{variant}/{row.set}", row.metric, row.unit] = row.value
-    checked = check(run, rng=torch.Generator().manual_seed(seed))
-    write_text(run.folder / "check.json", json.dumps(checked.to_dict(), indent=2) + "\n")
     law = checked.equivariance
     found[variant, "rotation_error", ""] = law.part("rotations").relative
     found[variant, "permutation_error", ""] = law.part("permutations").relative
@@ -108,18 +103,11 @@ def _measure(run: Run, variant: str, seed: int, console: "Console | None") -> di
     if measured is not None:  # reported without a target: the forces do not claim to be a gradient
         found[variant, "force_jacobian_asymmetry", ""] = measured.jacobian_asymmetry
         found[variant, "energy_force_mismatch", ""] = float(measured.energy_mismatch or 0.0)
-    found[variant, "parameters", ""] = float(sum(p.numel() for p in run.model().parameters()))
+    found[variant, "parameters", ""] = count_weights(run)
     page = report(run)
     if console is not None:
         console.print(f"page: {page}", highlight=False, soft_wrap=True)
-    return found
-
-
-def _baselines(run: Run) -> dict[tuple[str, str], float]:
-    """Return the errors of a network that predicts the mean, by test set and metric, from the run's evaluation."""
-    stored = json.loads((run.folder / "evaluation.json").read_text(encoding="utf-8"))
-    zero = stored["baselines"]["zero model"]
-    return {(name, metric): value for name, metrics in zero.items() for metric, value in metrics.items()}
+    return found, baseline_errors(evaluation)
 
 
 def result_row(

@@ -1,19 +1,16 @@
 """The card's experiment: train on 3BPA (and AcAc), measure errors, symmetry and energy drift, and write the pages."""
 
-import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import torch
 
 from intertwine.reporting import ResultRow, Target
-from intertwine.reporting.files import write_text
-from intertwine.systems.potential.evaluate import check, evaluate
 from intertwine.systems.potential.published import figure
 from intertwine.systems.potential.report import report
+from intertwine.training.experiment import baseline_errors, measure_run, record, train_timed
+from intertwine.training.recipes import load_recipe
 from intertwine.training.run import Run
-from intertwine.training.trainer import train
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,48 +43,31 @@ def reproduce(
     """
     rows: list[ResultRow] = []
     for name in ("3bpa", "acac") if case == "all" else (case,):
+        loaded = load_recipe(f"potential/{name}", scale=scale)
         results: dict[tuple[str, str, str], dict[int, float]] = {}
         baselines: dict[tuple[str, str], float] = {}
         for seed in seeds or (0, 1, 2):
-            run, minutes = _train(name, scale, seed, Path(folder), console)
-            results.setdefault((name, "training_time", "min"), {})[seed] = minutes
-            for key, value in _measure(run, name, seed, nve_steps, console).items():
-                results.setdefault(key, {})[seed] = value
-            baselines = _baselines(run)
+            place = Path(folder) / f"{name}-{scale}-seed{seed}"
+            title = f"potential/{name}, scale {scale}, seed {seed}"
+            run, seconds = train_timed(loaded, place, {"seed": seed}, title=title, console=console)
+            numbers, baselines = _measure(run, name, seed, nve_steps, console)
+            record(results, seed, {(name, "training_time", "min"): seconds / 60, **numbers})
         rows += [_row(key, values, scale, baselines) for key, values in results.items()]
     return rows
 
 
-def _baselines(run: Run) -> dict[tuple[str, str], float]:
-    """Return the errors of a model that predicts zero, by test set and metric, from the run's evaluation."""
-    stored = json.loads((run.folder / "evaluation.json").read_text(encoding="utf-8"))
-    zero = stored["baselines"]["zero model"]
-    return {(name, metric): value for name, metrics in zero.items() for metric, value in metrics.items()}
-
-
-def _train(name: str, scale: str, seed: int, folder: Path, console: "Console | None") -> tuple[Run, float]:
-    from intertwine.training.recipes import load_recipe
-
-    if console is not None:
-        console.rule(f"potential/{name}, scale {scale}, seed {seed}")
-    began = time.perf_counter()
-    loaded = load_recipe(f"potential/{name}", scale=scale)
-    run = train(loaded, folder / f"{name}-{scale}-seed{seed}", overrides={"seed": seed}, console=console)
-    return run, (time.perf_counter() - began) / 60
-
-
 def _measure(
     run: Run, name: str, seed: int, nve_steps: int, console: "Console | None"
-) -> dict[tuple[str, str, str], float]:
-    """Evaluate, check, simulate and report one run; return its numbers by (case, metric, unit)."""
+) -> tuple[dict[tuple[str, str, str], float], dict[tuple[str, str], float]]:
+    """Evaluate, check, simulate and report one run.
+
+    Returns its numbers by (case, metric, unit), and the errors of a model that predicts zero by test set and metric.
+    """
     found: dict[tuple[str, str, str], float] = {}
-    evaluation = evaluate(run)
-    evaluation.write(run.folder)
+    evaluation, checked = measure_run(run, seed)
     for row in evaluation.rows:
         if row.metric in ("energy_rmse", "force_rmse"):
             found[f"{name}/{row.set}", row.metric, row.unit] = row.value
-    checked = check(run, rng=torch.Generator().manual_seed(seed))
-    write_text(run.folder / "check.json", json.dumps(checked.to_dict(), indent=2) + "\n")
     found[name, "symmetry_error", ""] = checked.equivariance.worst.relative
     if checked.conservativeness is not None:
         found[name, "force_jacobian_asymmetry", ""] = checked.conservativeness.jacobian_asymmetry
@@ -97,7 +77,7 @@ def _measure(
     page = report(run)
     if console is not None:
         console.print(f"page: {page}", highlight=False, soft_wrap=True)
-    return found
+    return found, baseline_errors(evaluation)
 
 
 def _simulate(run: Run, steps: int, seed: int) -> tuple[float, float]:

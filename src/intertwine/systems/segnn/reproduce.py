@@ -1,20 +1,15 @@
 """The card's experiment: the same network with three products, on the same simulations, over several seeds."""
 
-import json
 import statistics
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
-from intertwine.reporting import ResultRow, Target
-from intertwine.reporting.files import write_text
-from intertwine.systems.segnn.evaluate import check, evaluate
+from intertwine.reporting import Evaluation, ResultRow, Target
 from intertwine.systems.segnn.published import figure
 from intertwine.systems.segnn.report import report
+from intertwine.training.experiment import count_weights, measure_run, record, train_timed
+from intertwine.training.recipes import load_recipe
 from intertwine.training.run import Run
-from intertwine.training.trainer import train
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,57 +44,46 @@ def reproduce(
     """
     rows: list[ResultRow] = []
     for name in _DEGREES if case == "all" else (case,):
+        loaded = load_recipe(f"segnn/{name}", scale=scale)
         results: Results = {}
         trivial: dict[str, dict[str, float]] = {}
         for seed in seeds or (0, 1):
             for product in _PRODUCTS:
-                run, minutes = _train(name, product, scale, seed, Path(folder), console)
-                results.setdefault((f"{name}/{product}", "training_time", "min"), {})[seed] = minutes
-                for key, value in _measure(run, f"{name}/{product}", seed, console).items():
-                    results.setdefault(key, {})[seed] = value
-                trivial = _trivial(run)
+                case_name, changes = f"{name}/{product}", {"seed": seed, "model.product": product}
+                title = f"segnn/{name}, {product}, scale {scale}, seed {seed}"
+                place = Path(folder) / f"{name}-{product}-{scale}-seed{seed}"
+                run, seconds = train_timed(loaded, place, changes, title=title, console=console)
+                numbers, trivial = _measure(run, case_name, seed, console)
+                record(results, seed, {(case_name, "training_time", "min"): seconds / 60, **numbers})
         rows += [_row(key, values, scale, trivial) for key, values in results.items()]
         rows.append(_difference(name, results))
     return rows
 
 
-def _train(
-    name: str, product: str, scale: str, seed: int, folder: Path, console: "Console | None"
-) -> tuple[Run, float]:
-    from intertwine.training.recipes import load_recipe
+def _measure(
+    run: Run, case: str, seed: int, console: "Console | None"
+) -> tuple[dict[tuple[str, str, str], float], dict[str, dict[str, float]]]:
+    """Evaluate, check and report one run.
 
-    if console is not None:
-        console.rule(f"segnn/{name}, {product}, scale {scale}, seed {seed}")
-    began = time.perf_counter()
-    loaded = load_recipe(f"segnn/{name}", scale=scale)
-    overrides = {"seed": seed, "model.product": product}
-    run = train(loaded, folder / f"{name}-{product}-{scale}-seed{seed}", overrides=overrides, console=console)
-    return run, (time.perf_counter() - began) / 60
-
-
-def _measure(run: Run, case: str, seed: int, console: "Console | None") -> dict[tuple[str, str, str], float]:
-    """Evaluate, check and report one run; return its numbers by (case, metric, unit)."""
-    evaluation = evaluate(run)
-    evaluation.write(run.folder)
+    Returns its numbers by (case, metric, unit), and the errors of trivial predictions by metric and name.
+    """
+    evaluation, checked = measure_run(run, seed)
     (test_set,) = evaluation.sets
     metrics = ("position_mse", "mean_distance")
     found = {(case, row.metric, row.unit): row.value for row in evaluation.rows if row.metric in metrics}
-    checked = check(run, rng=torch.Generator().manual_seed(seed))
-    write_text(run.folder / "check.json", json.dumps(checked.to_dict(), indent=2) + "\n")
     found[case, "symmetry_error", ""] = checked.equivariance.worst.relative
-    found[case, "weights", ""] = float(sum(weight.numel() for weight in run.model().parameters()))
+    found[case, "weights", ""] = count_weights(run)
     page = report(run)
     if console is not None:
         error = found[case, "position_mse", ""]
         console.print(f"{test_set}: mean squared error {error:.4g}, page: {page}", highlight=False, soft_wrap=True)
-    return found
+    return found, _trivial(evaluation)
 
 
-def _trivial(run: Run) -> dict[str, dict[str, float]]:
-    """Return the errors of trivial predictions by metric and name, from the run's evaluation."""
-    stored = json.loads((run.folder / "evaluation.json").read_text(encoding="utf-8"))["baselines"]
+def _trivial(evaluation: Evaluation) -> dict[str, dict[str, float]]:
+    """Return the errors of trivial predictions by metric and name."""
     found: dict[str, dict[str, float]] = {}
-    for name, sets in stored.items():
+    for name, sets in evaluation.baselines.items():
         for metric, value in next(iter(sets.values())).items():
             found.setdefault(metric, {})[name] = value
     return found

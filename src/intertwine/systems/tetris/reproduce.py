@@ -1,20 +1,15 @@
 """The card's experiment: which tensor products can tell two mirror images apart, over seeds."""
 
-import json
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
 from intertwine.reporting import ResultRow, Target
-from intertwine.reporting.files import write_text
-from intertwine.systems.tetris.evaluate import check, evaluate
 from intertwine.systems.tetris.published import figure
 from intertwine.systems.tetris.report import report
 from intertwine.systems.tetris.settings import PRODUCT_NAMES, ProductName
+from intertwine.training.experiment import count_weights, measure_run, record, train_timed
+from intertwine.training.recipes import load_recipe
 from intertwine.training.run import Run
-from intertwine.training.trainer import train
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,38 +41,28 @@ def reproduce(
         lmax: largest degrees of the hidden features; the card's are 1 and 2, those of the paper 1 to 4.
     """
     rows: list[ResultRow] = []
+    loaded = load_recipe("tetris/shapes", scale=scale)
     degrees = lmax or {"paper": (1, 2, 3, 4), "cpu": (1, 2), "smoke": (1,)}[scale]
     for degree in degrees:
         for name in PRODUCT_NAMES if product == "all" else (product,):
             results: dict[str, dict[int, float]] = {}
             baselines: dict[str, float] = {}
             for seed in seeds or (0, 1, 2, 3, 4):
-                run, seconds = _train(name, degree, scale, seed, Path(folder), console)
+                if console is not None:  # a run takes seconds: one line says enough
+                    title = f"tetris/shapes, scale {scale}: {name}, lmax {degree}, seed {seed}"
+                    console.print(title, highlight=False)
+                changes = {"model.product": name, "model.lmax": degree, "seed": seed}
+                place = Path(folder) / f"{name}-lmax{degree}-{scale}-seed{seed}"
+                run, seconds = train_timed(loaded, place, changes)
                 found, baselines = _measure(run, seed)
-                for metric, value in (found | {"training_time": seconds}).items():
-                    results.setdefault(metric, {})[seed] = value
+                record(results, seed, found | {"training_time": seconds})
             rows += [_row(name, degree, metric, values, scale, baselines) for metric, values in results.items()]
     return rows
 
 
-def _train(
-    product: str, lmax: int, scale: str, seed: int, folder: Path, console: "Console | None"
-) -> tuple[Run, float]:
-    from intertwine.training.recipes import load_recipe
-
-    if console is not None:
-        console.print(f"tetris/shapes, scale {scale}: {product}, lmax {lmax}, seed {seed}", highlight=False)
-    loaded = load_recipe("tetris/shapes", scale=scale)
-    changes = {"model.product": product, "model.lmax": lmax, "seed": seed}
-    began = time.perf_counter()
-    run = train(loaded, folder / f"{product}-lmax{lmax}-{scale}-seed{seed}", overrides=changes)
-    return run, time.perf_counter() - began
-
-
 def _measure(run: Run, seed: int) -> tuple[dict[str, float], dict[str, float]]:
     """Evaluate and check one run; return its numbers by metric, and the accuracies of the baselines."""
-    evaluation = evaluate(run)
-    evaluation.write(run.folder)
+    evaluation, checked = measure_run(run, seed, trials=4)
     (test_set,) = evaluation.sets
     found = {row.metric: row.value for row in evaluation.rows if row.metric in ("accuracy", "mirror_accuracy")}
     validated = [
@@ -89,10 +74,8 @@ def _measure(run: Run, seed: int) -> tuple[dict[str, float], dict[str, float]]:
     highest = max(accuracy for _, accuracy in validated)
     found["highest_accuracy"] = max(found["accuracy"], highest)
     found["steps"] = next(step for step, accuracy in validated if accuracy == highest)
-    checked = check(run, trials=4, rng=torch.Generator().manual_seed(seed))
-    write_text(run.folder / "check.json", json.dumps(checked.to_dict(), indent=2) + "\n")
     found["symmetry_error"] = checked.equivariance.worst.relative
-    found["parameters"] = float(sum(parameter.numel() for parameter in run.model().parameters()))
+    found["parameters"] = count_weights(run)
     if seed == 0:
         report(run)  # a page holds all of its scripts: one for each product and degree is enough
     return found, {name: sets[test_set]["accuracy"] for name, sets in evaluation.baselines.items()}
