@@ -159,7 +159,9 @@ def test_the_site_builds_without_a_warning(tmp_path):
 
 
 DOCUMENTED = [
-    "errors", "groups", "representations", "symmetry", "products", "graphs", "nn", "testing", "systems.potential.model",
+    "errors", "groups", "representations", "symmetry", "products", "graphs", "nn", "testing", "reporting.numbers",
+    "systems.potential.model", "systems.tetris.model", "systems.segnn.model", "systems.segnn.data",
+    "systems.equiformer.model", "systems.equiformer.data",
 ]  # fmt: skip
 
 
