@@ -1,13 +1,14 @@
 """Time the fused kernels beside e3nn, cuEquivariance and our own references, one process, warm, in turns.
 
-Run by `make bench`. Cases:
+Run by `make bench`, in the environment of e3nn 0.6; where cuEquivariance is not installed it is left out. Cases:
 
 - channelwise: the product of message passing with weights a sample, 64 channels, all degrees up to L, both parities of
   the output; forward, forward and backward, double backward; e3nn's layout and ours.
 - message passing: the fused sum over edges beside our own product followed by a sum, 2,000 atoms and 40,000 edges.
-- harmonics, symmetric contraction, grid product: beside e3nn or the reference.
+- harmonics, symmetric contraction, grid product: beside e3nn, cuEquivariance or the reference.
 
-For each kernel the fraction of the machine's measured bandwidth and arithmetic peak stands beside its time.
+Each peer computes the same function, its layout and the order of its paths undone before the comparison: the rows
+`difference_to_PEER`. Where that is 1e-5 or more of the largest value nothing is timed. For each kernel the fraction of the machine's measured bandwidth and arithmetic peak stands beside its time.
 """
 
 import argparse
@@ -32,7 +33,8 @@ from intertwine.representations import Irreps, SphericalHarmonics, convert_layou
 from intertwine.training.memory import keep_freed_memory
 
 CHECKOUT = Path(__file__).parents[1]
-OURS = "intertwine"
+OURS, CUE = "intertwine", "cuequivariance"
+EQUAL = Target("<", 1e-5)
 TARGETS = {"forward": 20.0, "forward_backward": 15.0, "double_backward": 8.0}
 
 
@@ -61,6 +63,19 @@ def derivatives(function: Callable, inputs: list[torch.Tensor]) -> dict[str, Cal
 def difference(a: torch.Tensor, b: torch.Tensor) -> float:
     """Return the largest difference relative to the largest value."""
     return float((a - b).abs().max() / b.abs().max())
+
+
+def equal(case: str, peer: str, values: torch.Tensor, expected: torch.Tensor) -> ResultRow:
+    """Return the row of how far ours are from a peer's; end the program where they are not the same function."""
+    found = difference(values, expected)
+    if not EQUAL.accepts(found):
+        raise SystemExit(f"{case}: differs from {peer} by {found:.2g} of the largest, not less than {EQUAL.value:g}")
+    return ResultRow(case, f"difference_to_{peer}", found, "", target=EQUAL)
+
+
+def has_cue() -> bool:
+    """Whether cuEquivariance is installed."""
+    return find_spec("cuequivariance_torch") is not None
 
 
 def compare(
@@ -116,16 +131,21 @@ def channelwise(
     fast = convert_layout(x, features, "mul_ir", "ir_mul")
     inputs = {"e3nn": [x, y, w], OURS: [x, y, w], "channel_fast": [fast, y, w]}
     functions = {"e3nn": peer, OURS: ours, "channel_fast": products["ir_mul"]}
-    equal = difference(ours(x, y, w), peer(x, y, w))
-    tasks = {name: derivatives(function, inputs[name]) for name, function in functions.items()}
     case = f"channelwise_l{lmax}_{channels}x{samples}"
-    rows = [ResultRow(case, "difference_to_e3nn", equal, "", target=Target("<", 1e-5))]
+    rows = [equal(case, "e3nn", ours(x, y, w), peer(x, y, w))]
+    if has_cue():
+        from cue_peer import channelwise_product
+
+        cue = channelwise_product(products["ir_mul"])
+        functions[CUE], inputs[CUE] = cue.module, [fast, y, w[:, cue.weights]]
+        rows.append(equal(case, CUE, products["ir_mul"](fast, y, w)[:, cue.outputs], cue.module(*inputs[CUE])))
+    tasks = {name: derivatives(function, inputs[name]) for name, function in functions.items()}
     dims = [(p.coupling_dims[0], p.coupling_dims[1]) for p in _paths(ours)]
     work = 2 * samples * channels * sum(a * b + a for a, b in dims)
     moved = {"forward": 1, "forward_backward": 2, "double_backward": 5}  # how often inputs and outputs pass the memory
     numbers = x.numel() + y.numel() + w.numel() + samples * ours.irreps_out.dim
     for task, target in TARGETS.items():
-        contenders = {name: tasks[name][task] for name in ("e3nn", OURS, "channel_fast")}
+        contenders = {name: tasks[name][task] for name in tasks}
         found, times = compare(f"{case}/{task}", contenders, options, target if lmax in (2, 3) else None)
         rows += found
         factor = {"forward": 1, "forward_backward": 4, "double_backward": 12}[task]
@@ -166,11 +186,21 @@ def fused_messages(machine: MachineLimits, options: argparse.Namespace) -> list[
         with use_reference():
             return fused(x, y, w)
 
-    functions = {"unfused": unfused, "reference": plain, OURS: fused}
-    tasks = {name: derivatives(function, inputs) for name, function in functions.items()}
+    tasks = {name: derivatives(f, inputs) for name, f in (("unfused", unfused), ("reference", plain), (OURS, fused))}
     case, rows = f"message_passing_{atoms}_atoms_{edges}_edges", []
+    if has_cue():
+        from cue_peer import channelwise_product
+
+        cue = channelwise_product(product)
+        permuted = [inputs[0], inputs[1], inputs[2][:, cue.weights]]
+
+        def peer(x: torch.Tensor, y: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+            return cue.module(x, y, w, indices_1=edge_index[0], indices_out=edge_index[1], size_out=atoms)
+
+        rows.append(equal(case, CUE, fused(*inputs)[:, cue.outputs], peer(*permuted)))
+        tasks[CUE] = derivatives(peer, permuted)
     for task in TARGETS:
-        contenders = {name: tasks[name][task] for name in functions}
+        contenders = {name: tasks[name][task] for name in tasks}
         rows += compare(f"{case}/{task}", contenders, options, 2.0)[0]
         memory = {name: peak_memory(call) / 2**20 for name, call in contenders.items()}
         peers = {name: value for name, value in memory.items() if name != OURS}
@@ -181,7 +211,7 @@ def fused_messages(machine: MachineLimits, options: argparse.Namespace) -> list[
 
 
 def others(machine: MachineLimits, options: argparse.Namespace) -> list[ResultRow]:
-    """Harmonics beside e3nn; symmetric contraction and grid product beside their references."""
+    """Harmonics and symmetric contraction beside their peers, symmetric contraction and grid product the references."""
     from e3nn import o3
 
     rows = []
@@ -191,9 +221,15 @@ def others(machine: MachineLimits, options: argparse.Namespace) -> list[ResultRo
     def peer(r: torch.Tensor) -> torch.Tensor:
         return o3.spherical_harmonics(list(range(4)), r, True, "component")
 
-    tasks = {name: derivatives(f, [vectors]) for name, f in (("e3nn", peer), (OURS, module))}
+    functions, case = {"e3nn": peer, OURS: module}, "harmonics_l3_40000"
+    if has_cue():
+        from cue_peer import harmonics
+
+        functions[CUE] = harmonics(3)
+    rows += [equal(case, name, module(vectors), f(vectors)) for name, f in functions.items() if name != OURS]
+    tasks = {name: derivatives(f, [vectors]) for name, f in functions.items()}
     for task in TARGETS:
-        rows += compare(f"harmonics_l3_40000/{task}", {name: t[task] for name, t in tasks.items()}, options)[0]
+        rows += compare(f"{case}/{task}", {name: t[task] for name, t in tasks.items()}, options)[0]
     contraction = SymmetricContraction(
         "64x0e + 64x1o + 64x2e + 64x3o", "64x0e + 64x1o", 3, 4, "ir_mul", torch.Generator().manual_seed(0)
     )
@@ -207,10 +243,16 @@ def others(machine: MachineLimits, options: argparse.Namespace) -> list[ResultRo
             return contraction(x, types)
 
     features = torch.randn(500, contraction.irreps_in.dim)
-    tasks = {name: derivatives(f, [features]) for name, f in (("reference", reference), (OURS, polynomials))}
+    functions, case = {"reference": reference, OURS: polynomials}, "symmetric_contraction_l3_500_atoms"
+    if has_cue():
+        from cue_peer import symmetric_contraction
+
+        cue = symmetric_contraction(contraction)
+        functions[CUE] = lambda x: cue(x, types)
+        rows.append(equal(case, CUE, polynomials(features), cue(features, types)))
+    tasks = {name: derivatives(f, [features]) for name, f in functions.items()}
     for task in TARGETS:
-        contenders = {name: t[task] for name, t in tasks.items()}
-        rows += compare(f"symmetric_contraction_l3_500_atoms/{task}", contenders, options)[0]
+        rows += compare(f"{case}/{task}", {name: t[task] for name, t in tasks.items()}, options)[0]
     for lmax, points in ((2, 28), (4, 91), (6, 190)):
         dim = (lmax + 1) ** 2
         tables = [torch.randn(points, dim) for _ in range(3)]
