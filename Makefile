@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 VENV_BENCH := .venv-bench
+VENV_PEERS := .venv-peers
 BIN := $(VENV)/bin
 # More workers than cores only slow each other down, and each holds its own copy of torch.
 WORKERS ?= auto
@@ -28,6 +29,10 @@ $(VENV_BENCH)/.stamp: pyproject.toml benchmarks/requirements.txt scripts/environ
 	PYTHON="$(PYTHON)" scripts/environment.sh $(VENV_BENCH) --constraint benchmarks/requirements.txt \
 	  --requirement benchmarks/requirements.txt --editable '.[train,atoms]'
 
+$(VENV_PEERS)/.stamp: pyproject.toml benchmarks/requirements-peers.txt scripts/environment.sh
+	PYTHON="$(PYTHON)" scripts/environment.sh $(VENV_PEERS) --constraint benchmarks/requirements-peers.txt \
+	  --requirement benchmarks/requirements-peers.txt --editable '.[train,atoms]'
+
 demo: $(VENV)/.stamp ## train, test and check a small force field on real data (four minutes on two cores)
 	rm -rf runs/demo
 	$(DEMO)
@@ -38,10 +43,11 @@ test: $(VENV)/.stamp ## the tests, without slow ones and without a GPU
 test-all: $(VENV)/.stamp ## all tests, slow ones included; GPU tests run where there is a GPU
 	$(PYTEST)
 
-bench: $(VENV)/.stamp $(VENV_BENCH)/.stamp ## time this library beside its peers; mace-torch needs an environment of its own
-	$(BIN)/python benchmarks/kernels.py
+bench: $(VENV)/.stamp $(VENV_BENCH)/.stamp $(VENV_PEERS)/.stamp ## time this library beside its peers, which need two environments of their own
+	$(VENV_PEERS)/bin/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/convolutions.py
 	$(VENV_BENCH)/bin/python benchmarks/potential_vs_mace.py
+	$(VENV_PEERS)/bin/python benchmarks/potential_vs_nequip.py
 
 bench-training: $(VENV)/.stamp $(VENV_BENCH)/.stamp ## train beside mace-torch, and with each product (forty minutes on two cores)
 	$(BIN)/python benchmarks/potential_products.py
@@ -70,4 +76,4 @@ constraints: $(VENV)/.stamp ## write constraints.txt from what is installed in .
 	$(BIN)/python scripts/freeze_constraints.py
 
 clean: ## remove the environments and what the tools left behind
-	rm -rf $(VENV) $(VENV_BENCH) build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV_BENCH) $(VENV_PEERS) build dist docs/_build .pytest_cache .ruff_cache .hypothesis .import_linter_cache

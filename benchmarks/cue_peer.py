@@ -62,7 +62,7 @@ def _places(sizes: list[int], order: list[int]) -> Tensor:
 
 
 def harmonics(lmax: int) -> nn.Module:
-    """Return its spherical harmonics up to a degree, of vectors that it normalises, with ``component`` normalisation."""
+    """Return its spherical harmonics up to a degree, ``component`` normalised, of vectors of any length."""
     return cuet.SphericalHarmonics(list(range(lmax + 1)), True, method=METHOD)
 
 

@@ -8,7 +8,8 @@ Run by `make bench`, in the environment of e3nn 0.6; where cuEquivariance is not
 - harmonics, symmetric contraction, grid product: beside e3nn, cuEquivariance or the reference.
 
 Each peer computes the same function, its layout and the order of its paths undone before the comparison: the rows
-`difference_to_PEER`. Where that is 1e-5 or more of the largest value nothing is timed. For each kernel the fraction of the machine's measured bandwidth and arithmetic peak stands beside its time.
+`difference_to_PEER`. Where that is 1e-5 or more of the largest value nothing is timed. For each kernel the fraction of
+the machine's measured bandwidth and arithmetic peak stands beside its time.
 """
 
 import argparse
