@@ -1,7 +1,7 @@
 """cuEquivariance as the peer of our kernels: its modules, set to compute the same functions as ours.
 
-Without a CUDA device it has one method, ``naive``, which is plain PyTorch; its kernels are for CUDA. Features are
-``ir_mul``, the layout it computes in, so that no conversion is timed. What differs, and is undone here:
+Without its package of CUDA kernels every method falls back to ``naive``, plain PyTorch, which is named here. Features
+are ``ir_mul``, the layout it computes in, so that no conversion is timed. What differs, and is undone here:
 
 - channel-wise product: its paths are in the order of their output irreps, ours in the order of their inputs;
 - symmetric contraction: its couplings span the same polynomials in another basis, so that weights change basis;
