@@ -34,6 +34,23 @@ def test_equal_to_the_reference_up_to_second_order(name, channels, dtype, rng):
     _compare(name, inputs, static, dtype, rng)
 
 
+@pytest.mark.parametrize("nodes", [5, 9], ids=["many edges a node", "few edges a node"])
+@pytest.mark.parametrize("missing", ["x", "y", "w"])
+def test_second_derivatives_along_some_inputs_only(missing, nodes, rng):
+    """Gradients go node by node or row by row, after how many edges share a node; each takes missing tangents."""
+    inputs, static = channelwise_problem(rng, torch.float64, 17, nodes=nodes)
+    seconds = []
+    for function in (FAMILIES["channelwise"], FAMILIES["channelwise"].reference):
+        leaves = [a.detach().requires_grad_(name != missing) for name, a in zip("xyw", inputs, strict=True)]
+        value = function(*leaves, *static)
+        wanted = [a for a in leaves if a.requires_grad]
+        first = torch.autograd.grad(value, wanted, torch.ones_like(value), create_graph=True)
+        seconds.append(torch.autograd.grad(first, wanted, [torch.ones_like(a) for a in wanted]))
+    for got, expected in zip(*seconds, strict=True):
+        size = expected.abs().max().item()
+        torch.testing.assert_close(got, expected, **tolerance(torch.float64, size=size, epsilons=1024))
+
+
 @pytest.mark.parametrize("slow", [False, True], ids=["channel fast", "multiplicity slow"])
 @pytest.mark.parametrize("channels", [1, 17, 48])
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -10,16 +10,11 @@
 
 #include <memory>
 
-#include "channelwise_blocks.hpp"
+#include "channelwise_nodes.hpp"
 
 namespace intertwine {
 
 inline int64_t chunk(int64_t groups, int threads) { return std::max<int64_t>(1, groups / (16 * threads)); }
-
-template <typename T>
-const T* shifted(const T* row, int64_t by) {
-  return row ? row + by : nullptr;
-}
 
 template <typename T, bool TANGENT>
 void value(const Problem<T>& q, const T* x, const T* y, const T* w, const T* tx, const T* ty, const T* tw, T* z,
@@ -152,7 +147,7 @@ void gradient_by_rows(const Problem<T>& q, const Edges<T, TANGENT>& edges, T* dx
   }
 }
 
-// Edges in the order of their destination, whose rows of g, the largest, are then read once. Derivatives by x are added
+// Edges in the order of their destination: each row of g, the largest, is then read once. Derivatives by x are added
 // up in as many copies as there are parts, a number that does not depend on the threads: sums are repeatable.
 inline int64_t parts(int64_t edges) { return std::min<int64_t>(16, 1 + edges / 4096); }
 
@@ -163,15 +158,16 @@ void gradient_by_destination(const Problem<T>& q, const Edges<T, TANGENT>& edges
   const std::unique_ptr<T[]> copies(dx ? new T[count * size] : nullptr);  // each part clears its own
 #pragma omp parallel num_threads(threads)
   {
-    Edges<T, TANGENT> own(q, edges.x, edges.y, edges.w, edges.g, edges.tx, edges.ty, edges.tw, edges.dy, edges.dw);
+    Node<T, TANGENT> own(q, edges.x, edges.y, edges.w, edges.g, edges.tx, edges.ty, edges.tw, edges.dy, edges.dw);
 #pragma omp for schedule(dynamic, 1)
     for (int64_t part = 0; part < count; ++part) {
       T* copy = dx ? copies.get() + part * size : nullptr;
       if (copy) std::fill(copy, copy + size, T(0));
       for (int64_t place = part * q.edges / count; place < (part + 1) * q.edges / count; ++place) {
-        const int64_t e = groups.edge(place), row = q.source[e] * q.dim_x;
-        const int64_t next = groups.edge(std::min(place + 1, q.edges - 1));
-        own.run(e, next, own.x + row, shifted(own.tx, row), copy ? copy + row : nullptr);
+        const int64_t e = groups.edge(place), next = groups.edge(std::min(place + 2, q.edges - 1));
+        ask(edges.x + q.source[next] * q.dim_x, q.dim_x);
+        if (copy) ask(copy + q.source[next] * q.dim_x, q.dim_x);
+        own.run(e, copy ? copy + q.source[e] * q.dim_x : nullptr);
       }
     }
 #pragma omp for schedule(static)
@@ -192,8 +188,9 @@ void gradient(const Problem<T>& q, const T* x, const T* y, const T* w, const T* 
   if (dx) expect_writes(dx, sizeof(T) * q.nodes_in * q.dim_x);
   if (dw) expect_writes(dw, sizeof(T) * q.edges * q.dim_w);
   const Edges<T, TANGENT> edges(q, x, y, w, g, tx, ty, tw, dy, dw);
-  // the copies are worth it where they are small beside the messages that are not kept
-  if (q.source && q.destination && parts(q.edges) * q.nodes_in * q.dim_x <= q.edges * q.dim_z)
+  // worth it where the copies are small beside the messages that are not kept, and edges share their nodes
+  const bool small = parts(q.edges) * q.nodes_in * q.dim_x <= q.edges * q.dim_z;
+  if (q.source && q.destination && small && q.edges >= 2 * q.nodes_out)
     gradient_by_destination<T, TANGENT>(q, edges, dx, threads);
   else
     gradient_by_rows<T, TANGENT>(q, edges, dx, threads);

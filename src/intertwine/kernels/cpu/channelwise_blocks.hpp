@@ -185,34 +185,39 @@ void gradient_path(const Path& p, const T* x, const T* w, const T* m, const T* g
   if (kept) outer_path<T, N1, N3>(p, kept, g, outer);
 }
 
-// Calls NAME<T, dim1, dim3, TANGENT> for degrees up to 3, and the general version beyond.
-#define ROW(NAME, D1, ...)                                   \
-  switch (p.dim3) {                                          \
+// Calls NAME<T, dim1, other, TANGENT> for degrees up to 3, and the general version beyond.
+#define ROW(OTHER, NAME, D1, ...)                            \
+  switch (OTHER) {                                           \
     case 1: return NAME<T, D1, 1, TANGENT>(__VA_ARGS__);     \
     case 3: return NAME<T, D1, 3, TANGENT>(__VA_ARGS__);     \
     case 5: return NAME<T, D1, 5, TANGENT>(__VA_ARGS__);     \
     case 7: return NAME<T, D1, 7, TANGENT>(__VA_ARGS__);     \
     default: return NAME<T, 0, 0, TANGENT>(__VA_ARGS__);     \
   }
-#define DISPATCH(NAME, ...)                                  \
+#define DISPATCH(OTHER, NAME, ...)                           \
   switch (p.dim1) {                                          \
-    case 1: ROW(NAME, 1, __VA_ARGS__)                        \
-    case 3: ROW(NAME, 3, __VA_ARGS__)                        \
-    case 5: ROW(NAME, 5, __VA_ARGS__)                        \
-    case 7: ROW(NAME, 7, __VA_ARGS__)                        \
+    case 1: ROW(OTHER, NAME, 1, __VA_ARGS__)                 \
+    case 3: ROW(OTHER, NAME, 3, __VA_ARGS__)                 \
+    case 5: ROW(OTHER, NAME, 5, __VA_ARGS__)                 \
+    case 7: ROW(OTHER, NAME, 7, __VA_ARGS__)                 \
     default: return NAME<T, 0, 0, TANGENT>(__VA_ARGS__);     \
   }
+
+template <typename T>
+const T* shifted(const T* row, int64_t by) {
+  return row ? row + by : nullptr;
+}
 
 template <typename T, bool TANGENT>
 void value_any(const Path& p, const T* x, const T* w, const T* m, const T* tx, const T* tw, const T* tm, T* z,
                Target target) {
-  DISPATCH(value_path, p, x, w, m, tx, tw, tm, z, target)
+  DISPATCH(p.dim3, value_path, p, x, w, m, tx, tw, tm, z, target)
 }
 
 template <typename T, bool TANGENT>
 void gradient_any(const Path& p, const T* x, const T* w, const T* m, const T* g, const T* tx, const T* tw, const T* tm,
                   T* dx, T* dw, Target target, T* kept, vec<T>* outer) {
-  DISPATCH(gradient_path, p, x, w, m, g, tx, tw, tm, dx, dw, target, kept, outer)
+  DISPATCH(p.dim3, gradient_path, p, x, w, m, g, tx, tw, tm, dx, dw, target, kept, outer)
 }
 
 }  // namespace intertwine
