@@ -24,6 +24,8 @@ __all__ = ["ChannelwisePath", "channelwise", "pack_paths"]
 
 _PATH = 10
 """Integers that describe a path."""
+_LARGEST = 63
+"""The largest dimension of a block: degree 31, for which the CPU kernel has room."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,18 @@ class ChannelwisePath:
 
 
 def pack_paths(paths: Sequence[ChannelwisePath]) -> tuple[list[int], Float[Tensor, "terms 4"]]:
-    """Return the paths as operators take them: ten places and sizes a path, and (i, j, k, value) of the non-zeros."""
+    """Return the paths as operators take them: ten places and sizes a path, and (i, j, k, value) of the non-zeros.
+
+    Raises:
+        ShapeError: if an irrep of a path has more than 63 components.
+    """
+    for path in paths:
+        if max(path.coupling.shape) > _LARGEST:
+            raise ShapeError(
+                "a path with an irrep that is too large for the kernels",
+                got=f"couplings of shape {tuple(path.coupling.shape)}",
+                expected=f"at most {_LARGEST} components (degree 31)",
+            )
     rows: list[int] = []
     terms, start = [], 0
     for path in paths:
@@ -129,6 +142,22 @@ channelwise = Family(
 """``channelwise(x, y, w, source, destination, paths, terms, rows, dim, slow)``, see the page of this module."""
 
 
+def check_rows(inputs: Sequence[Tensor], source: Tensor | None, destination: Tensor | None) -> None:
+    """Refuse inputs without one row of y and w, and one index of each kind, an edge.
+
+    Raises:
+        ShapeError: if numbers of rows or indices differ.
+    """
+    x, y, w = inputs
+    lengths = {a.shape[0] for a in (w, source, destination, x if source is None else None) if a is not None}
+    if lengths != {y.shape[0]}:
+        raise ShapeError(
+            "a channel-wise product needs one row of harmonics and of weights an edge, and one index of each kind",
+            got={name: tuple(a.shape) for name, a in zip("xyw", inputs, strict=True)},
+            expected=f"{y.shape[0]} edges",
+        )
+
+
 # --- CPU --------------------------------------------------------------------------------------------------
 
 
@@ -136,6 +165,7 @@ def _problem(inputs: Sequence[Tensor], static: Sequence[Any]) -> list[Any]:
     """The arguments that all compiled functions begin with."""
     x, y, w = inputs
     source, destination, paths, terms, rows, dim, slow = static
+    check_rows(inputs, source, destination)
     edges = y.shape[0]
     out = edges if destination is None else rows
     sizes = (edges, x.shape[0], out, x.shape[1], y.shape[1], dim, w.shape[1], slow)

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from intertwine.errors import ShapeError
 from intertwine.kernels.build import BuildError
 from intertwine.kernels.switch import kernels_wanted
 
@@ -86,19 +87,16 @@ class Family:
         n = self._count
 
         def value(*args: Any) -> Tensor:
-            return implementation.value([a.contiguous() for a in args[:n]], list(args[n:]))
+            return implementation.value(self._inputs(args[:n]), _static(args[n:]))
 
         def gradient(*args: Any) -> tuple[Tensor, ...]:
-            tensors, (*static, wanted) = [a.contiguous() for a in args[: n + 1]], args[n + 1 :]
+            tensors, (*static, wanted) = self._inputs(args[: n + 1]), _static(args[n + 1 :])
             found = implementation.gradient(tensors[:n], tensors[n], static, _flags(wanted, n))
             # one output is not a tuple for the dispatcher, so a function of one input gets an empty second one
             return tuple(_filled(part, args[0]) for part in (found if n > 1 else [*found, None]))
 
         def tangent(*args: Any) -> tuple[Tensor, ...]:
-            tensors, (*static, wanted) = (
-                [a if a is None else a.contiguous() for a in args[: 2 * n + 1]],
-                args[2 * n + 1 :],
-            )
+            tensors, (*static, wanted) = self._inputs(args[: 2 * n + 1]), _static(args[2 * n + 1 :])
             found = implementation.tangent(tensors[:n], tensors[n], tensors[n + 1 :], static, _flags(wanted, n + 1))
             return tuple(_filled(part, args[0]) for part in found)
 
@@ -110,6 +108,17 @@ class Family:
         if self.ready(args[0].device.type, args[0].dtype):
             return self._operators[0](*args)
         return self.reference(*args)
+
+    def _inputs(self, tensors: Sequence[Tensor | None]) -> list[Any]:
+        """Return the tensors contiguous; compiled code reads them as if all were of the first one's kind."""
+        given = [a for a in tensors if a is not None]
+        if any(a.dtype != given[0].dtype or a.device != given[0].device for a in given):
+            raise ShapeError(
+                f"the inputs of {self.name} need one dtype and one device",
+                got=[f"{a.dtype} on {a.device}" for a in given],
+                expected=f"{given[0].dtype} on {given[0].device} throughout",
+            )
+        return [a if a is None else a.contiguous() for a in tensors]
 
     def ready(self, device: str, dtype: torch.dtype) -> bool:
         """Return whether a kernel runs for this device and dtype; the first call builds it and checks it.
@@ -279,6 +288,16 @@ def _paired(outputs: Sequence[Tensor], cotangents: Sequence[Tensor | None]) -> t
     """Return the outputs that have both a graph and a cotangent, and these cotangents."""
     pairs = [(a, c) for a, c in zip(outputs, cotangents, strict=True) if c is not None and a.requires_grad]
     return [a for a, _ in pairs], [c for _, c in pairs]
+
+
+def _static(values: Sequence[Any]) -> list[Any]:
+    """Return static arguments as compiled code reads them: tensors contiguous, indices of 64 bits."""
+    plain = []
+    for value in values:
+        if isinstance(value, Tensor):
+            value = value.contiguous() if value.is_floating_point() else value.long().contiguous()
+        plain.append(value)
+    return plain
 
 
 def _mask(flags: Sequence[bool]) -> int:

@@ -23,7 +23,7 @@ void value(const Problem<T>& q, const T* x, const T* y, const T* w, const T* tx,
   expect_writes(z, sizeof(T) * groups.count * q.dim_z);
   const Write write = q.destination || !q.outputs_once ? Write::add : Write::once;
   const Target target{write, write == Write::once && q.streams(z, q.dim_z, &Path::z), q.slow};
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(useful(threads, q.numbers_moved()))
   {
     const int64_t wide_x = whole_vectors<T>(q.dim_x), wide_z = whole_vectors<T>(q.dim_z);
     LaneVectors<T> matrices(2 * whole_vectors<T>(q.matrices));
@@ -62,6 +62,7 @@ void value(const Problem<T>& q, const T* x, const T* y, const T* w, const T* tx,
         }
       }
     }
+    end_streams();
   }
 }
 
@@ -125,7 +126,7 @@ struct Edges {
 template <typename T, bool TANGENT>
 void gradient_by_rows(const Problem<T>& q, const Edges<T, TANGENT>& edges, T* dx, int threads) {
   const Groups groups(q.source, q.edges, q.nodes_in);
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(useful(threads, q.numbers_moved()))
   {
     Edges<T, TANGENT> own(q, edges.x, edges.y, edges.w, edges.g, edges.tx, edges.ty, edges.tw, edges.dy, edges.dw);
 #pragma omp for schedule(dynamic, chunk(groups.count, threads))
@@ -142,8 +143,10 @@ void gradient_by_rows(const Problem<T>& q, const Edges<T, TANGENT>& edges, T* dx
       }
       for (int64_t place = groups.first(group); place < groups.last(group); ++place)
         own.run(groups.edge(place), groups.edge(std::min(place + 1, q.edges - 1)), row, trow, step);
+      if (q.slow && dx && !q.inputs_whole) std::fill_n(dx + group * q.dim_x, q.dim_x, T(0));
       if (q.slow && dx) q.template convert_x<false>(step, dx + group * q.dim_x);
     }
+    end_streams();
   }
 }
 
@@ -156,7 +159,7 @@ void gradient_by_destination(const Problem<T>& q, const Edges<T, TANGENT>& edges
   const Groups groups(q.destination, q.edges, q.nodes_out);
   const int64_t size = q.nodes_in * q.dim_x, count = parts(q.edges);
   const std::unique_ptr<T[]> copies(dx ? new T[count * size] : nullptr);  // each part clears its own
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(useful(threads, q.numbers_moved()))
   {
     Node<T, TANGENT> own(q, edges.x, edges.y, edges.w, edges.g, edges.tx, edges.ty, edges.tw, edges.dy, edges.dw);
 #pragma omp for schedule(dynamic, 1)
@@ -170,6 +173,7 @@ void gradient_by_destination(const Problem<T>& q, const Edges<T, TANGENT>& edges
         own.run(e, copy ? copy + q.source[e] * q.dim_x : nullptr);
       }
     }
+    end_streams();
 #pragma omp for schedule(static)
     for (int64_t node = 0; node < (dx ? q.nodes_in : 0); ++node) {
       T* to = dx + node * q.dim_x;

@@ -14,7 +14,7 @@ template <int N>
 inline int size(int64_t runtime) {
   return N ? N : int(runtime);
 }
-constexpr int largest_dim = 32;
+constexpr int largest_dim = 63;
 template <int N>
 constexpr int room = N ? N : largest_dim;
 
@@ -102,8 +102,8 @@ void value_path(const Path& p, const T* x, const T* w, const T* m, const T* tx, 
     value_blocks<T, N1, N3, TANGENT, Write::add>(p, x, w, m, tx, tw, tm, z, target);
 }
 
-// s = M g;  dx += w s;  dw = sum_i x s, written as `target` says;  a = w x is kept for the derivative by y. With TANGENT the
-// tangent of each.
+// s = M g;  dx += w s;  dw = sum_i x s, written as `target` says;  a = w x is kept for the derivative by y. With
+// TANGENT the tangent of each.
 template <typename T, int N1, int N3, bool TANGENT, bool FULL>
 inline void gradient_block(const Path& p, const T* x, const T* w, const T* m, const T* g, const T* tx, const T* tw,
                            const T* tm, T* dx, T* dw, Target target, T* kept, int64_t u, int lanes) {
@@ -139,8 +139,8 @@ inline void gradient_block(const Path& p, const T* x, const T* w, const T* m, co
   if (dw) put<FULL>(dw + u, total, target, lanes);
 }
 
-// outer[i k] = sum over channels of a_i g_k, one number a lane. FIRST: from this row k of g on, as many rows at a time as
-// leave all sums in registers; N: their places, so that the compiler sees each as a variable of its own.
+// outer[i k] = sum over channels of a_i g_k, one number a lane. FIRST: from this row k of g on, as many rows at a time
+// as leave all sums in registers; N: their places, so that the compiler sees each as a variable of its own.
 template <typename T, int N1, int N3, int FIRST, int... N>
 inline void outer_rows(const Path& p, const T* a, const T* g, vec<T>* outer, std::integer_sequence<int, N...>) {
   constexpr int rows = sizeof...(N) / N1;

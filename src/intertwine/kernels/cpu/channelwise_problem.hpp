@@ -35,6 +35,7 @@ struct Problem {
   const int64_t *source, *destination;
   bool slow;  // rows of x and z have the multiplicity slow; only without source and destination
   bool outputs_once, weights_once;  // every number of a row of z, of w, belongs to exactly one path
+  bool inputs_whole;  // every number of a row of x belongs to a path
   std::vector<const Path*> blocks;  // one path for each block of x
   std::vector<int64_t> place;  // of the matrix M[i, k] of each path in a row of matrices, in numbers
   int64_t matrices = 0, largest = 0;
@@ -53,7 +54,7 @@ struct Problem {
       place.push_back(matrices);
       matrices += vectors * width<T>;
       largest = std::max({largest, p->dim1 * p->dim3, p->dim1 * p->channels, p->dim3 * p->channels});
-      const auto same = [&](const Path* other) { return other->x == p->x; };
+      const auto same = [&](const Path* b) { return b->x == p->x && b->dim1 * b->channels == p->dim1 * p->channels; };
       if (std::none_of(blocks.begin(), blocks.end(), same)) blocks.push_back(p);
       couplings.resize(start + vectors * p->dim2, zeros<T>());
       for (int64_t j = 0; j < p->dim2; ++j) {
@@ -70,9 +71,14 @@ struct Problem {
       outputs.emplace_back(p->z, p->dim3 * p->channels);
       weights.emplace_back(p->w, p->channels);
     }
+    std::vector<std::pair<int64_t, int64_t>> inputs;
+    for (const Path* p : blocks) inputs.emplace_back(p->x, p->dim1 * p->channels);
+    inputs_whole = tiles(inputs, dim_x);
     outputs_once = tiles(outputs, dim_z);
     weights_once = tiles(weights, dim_w);
   }
+  // Numbers that a pass over all edges reads and writes.
+  int64_t numbers_moved() const { return edges * (dim_x + dim_w + dim_z); }
   bool sound() const { return inside(source, edges, nodes_in) && inside(destination, edges, nodes_out); }
   // Whether an output with these rows is larger than what caches keep, and every block of it whole vectors.
   bool streams(const T* output, int64_t row, int64_t Path::*block) const {

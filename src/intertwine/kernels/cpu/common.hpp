@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <type_traits>
@@ -73,6 +74,18 @@ inline void stream(T* to, vec<T> value) {
 #else
   std::memcpy(to, &value, sizeof(value));
 #endif
+}
+
+// What has been streamed is seen by other threads from here on.
+inline void end_streams() {
+#if defined(__AVX512F__)
+  _mm_sfence();
+#endif
+}
+
+// Threads that are worth waking for so many numbers: a small problem is over before the others are there.
+inline int useful(int threads, int64_t numbers) {
+  return int(std::min<int64_t>(threads, 1 + numbers / 8192));
 }
 
 // Asks for a row that is read soon.

@@ -91,7 +91,7 @@ void run(const Sizes& s, const T* to1, const T* to2, const T* back, const T* x, 
          const T* ty, T* dx, T* dy, T* z, int threads) {
   const Table<T> one(to1, s.points, s.dim1), two(to2, s.points, s.dim2), three(back, s.points, s.dim3);
   const int64_t columns = s.batch * s.channels, blocks = (columns + width<T> - 1) / width<T>;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(useful(threads, columns * s.points))
   {
     std::vector<vec<T>> memory(3 * s.dim1 + 3 * s.dim2 + 2 * s.dim3);
     vec<T>*a = memory.data(), *ta = a + s.dim1, *da = ta + s.dim1, *b = da + s.dim1, *tb = b + s.dim2, *db = tb + s.dim2,

@@ -76,7 +76,7 @@ void scatter(const vec<T>* from, int64_t dim, int lanes, const T* scale, T* rows
 template <typename T>
 void run(const Recursion<T>& q, const T* r, const T* g, const T* tr, T* y, T* dr, T* dg, int threads) {
   const int64_t blocks = (q.vectors + width<T> - 1) / width<T>;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(useful(threads, q.vectors * q.dim))
   {
     std::vector<vec<T>> store(4 * q.dim);
     vec<T> *value = store.data(), *tvalue = value + q.dim, *d = tvalue + q.dim, *td = d + q.dim;

@@ -157,7 +157,7 @@ void gradient_task(const Polynomial& p, const Plan& plan, const Task& task, cons
 template <typename T, typename Work>
 void run(const Polynomial& p, const Plan& plan, bool gradient, bool tangent, int threads, Work work) {
   const int64_t blocks = (p.channels + width<T> - 1) / width<T>, jobs = blocks * int64_t(plan.tasks.size());
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(useful(threads, jobs * width<T> * p.terms))
   {
     Scratch<T> scratch(p, gradient, tangent);
 #pragma omp for schedule(dynamic, 1)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from intertwine.errors import ShapeError
+from intertwine.kernels.channelwise import check_rows
 from intertwine.kernels.gpu.channelwise_paths import PathTerms, gradient_chunks, read_paths, value_chunks
 from intertwine.kernels.gpu.channelwise_source import Frame, gradient_source, value_source
 from intertwine.kernels.gpu.groups import check_index, group_rows
@@ -24,7 +24,6 @@ from intertwine.kernels.gpu.tables import Table, read_table
 
 __all__ = ["gradient", "tangent", "value"]
 
-_LETTERS = "xyw"
 _ABSENT = "an edge names a node that is not there"
 
 
@@ -36,13 +35,7 @@ class _Problem:
         source, destination, paths, terms, rows, dim, slow = static
         self.source, self.destination = (None if a is None else a.contiguous() for a in (source, destination))
         self.edges, self.rows = y.shape[0], y.shape[0] if destination is None else rows
-        lengths = {n.shape[0] for n in (w, *(a for a in (source, destination) if a is not None))}
-        if lengths != {self.edges} or (source is None and x.shape[0] != self.edges):
-            raise ShapeError(
-                "a channel-wise product needs one row of harmonics and of weights an edge, and one index of each kind",
-                got={name: tuple(a.shape) for name, a in zip(_LETTERS, inputs, strict=True)},
-                expected=f"{self.edges} edges",
-            )
+        check_rows(inputs, source, destination)
         check_index(self.source, x.shape[0], _ABSENT)
         check_index(self.destination, rows, _ABSENT)
         self.dims = (x.shape[1], y.shape[1], dim, w.shape[1])
