@@ -157,7 +157,7 @@ class LowRankProduct(Product):
                 code="E203",
             )
         super().__init__(a, b, out)
-        self.normalization = normalization
+        self.normalization: Normalization = normalization
         self.rank = min(2 * max(a.dim, b.dim, out.dim), a.dim * b.dim) if rank is None else rank
         if self.rank < 1:
             raise RepresentationError("a decomposition needs a rank of 1 or more", got=rank)
@@ -177,7 +177,7 @@ class LowRankProduct(Product):
         return ((x @ self.factor1) * (y @ self.factor2)) @ self.factor3
 
     @torch.no_grad()
-    def symmetry_error(self, trials: int = 8, rng: torch.Generator | None = None) -> float:
+    def symmetry_error(self, trials: int = 8, rng: torch.Generator | None = None, proper: bool | None = None) -> float:
         """Return how far the product is from its law: the largest ``|g T - T| / |T|`` over elements g of O(3).
 
         T is the map as a tensor, g T the map with inputs and output transformed, the norm that of Frobenius.
@@ -185,9 +185,12 @@ class LowRankProduct(Product):
         Args:
             trials: number of elements drawn.
             rng: generator of the elements (default: a new one with seed 0).
+            proper: only rotations if true, only elements that reflect if false.
         """
         rng = torch.Generator().manual_seed(0) if rng is None else rng
         elements = O(3).sample(trials, rng=rng, dtype=torch.float64)
+        if proper is not None:  # in three dimensions -g is of the other kind
+            elements = elements * (elements.det().sign() * (1 if proper else -1))[:, None, None]
         first, second, third = (irreps_matrix(i, elements) for i in (self.irreps_in1, self.irreps_in2, self.irreps_out))
         table = self.dense()
         moved = torch.einsum("nai,nbj,nck,ijk->nabc", first, second, third, table)

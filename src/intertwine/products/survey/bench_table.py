@@ -10,14 +10,14 @@ import io
 import json
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from intertwine.errors import DataError
 
-__all__ = ["COLUMNS", "BenchRow", "bench_format", "read_bench", "write_bench", "write_text"]
+__all__ = ["COLUMNS", "BenchRow", "bench_format", "read_bench", "write_bench", "write_rows", "write_text"]
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,29 @@ def write_bench(path: str | os.PathLike[str], rows: Iterable[BenchRow]) -> Path:
     Raises:
         DataError: if the suffix is neither ``.csv`` nor ``.json``.
     """
-    path, table = Path(path), [asdict(row) for row in rows]
+    return write_rows(path, [asdict(row) for row in rows], COLUMNS)
+
+
+def write_rows(
+    path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None
+) -> Path:
+    """Write flat rows, as CSV or JSON by the suffix, whole or not at all; None is an empty cell. Returns the path.
+
+    Args:
+        path: ``.csv`` or ``.json``.
+        rows: with the same keys.
+        columns: heading of the CSV, by default the keys of the first row.
+
+    Raises:
+        DataError: if the suffix is neither.
+    """
+    path = Path(path)
     if bench_format(path) == ".json":
-        return write_text(path, json.dumps(table, indent=1, allow_nan=False) + "\n")
+        return write_text(path, json.dumps(rows, indent=1, allow_nan=False) + "\n")
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[0]) if columns is None and rows else columns or (), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in table)
+    writer.writerows({name: "" if value is None else value for name, value in row.items()} for row in rows)
     return write_text(path, text.getvalue())
 
 
@@ -143,7 +159,7 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def bench_format(path: Path) -> str:
-    """Return the suffix that says how a benchmark is stored.
+    """Return the suffix that says how a table is stored.
 
     Raises:
         DataError: if it is neither ``.csv`` nor ``.json``.
@@ -151,7 +167,7 @@ def bench_format(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in (".csv", ".json"):
         raise DataError(
-            "a benchmark is a CSV or a JSON file",
+            "a table is a CSV or a JSON file",
             got=str(path),
             expected=".csv or .json",
             fix=f"name it {path.stem}.csv",
