@@ -140,7 +140,62 @@ def test_bench_of_nothing_has_status_1_and_keeps_an_old_file(call, tmp_path):
     assert old.read_text() == "precious"
 
 
-@pytest.mark.parametrize("action", ["list", "compare", "explain", "bench", "plot"])
+def test_check_shows_a_verdict_for_each_product_and_writes_every_number(call, tmp_path):
+    table = tmp_path / "checks.json"
+    names = ("gaunt_fourier", "matrix", "channelwise")
+    status, out, err = call("products", "check", "--lmax", 2, "--products", *names, "--trials", 2, "--output", table)
+    assert (status, err) == (0, "")
+    rows = lines_of(out)
+    assert " ".join(rows["product"].split()) == "product law f32 law f64 ref f32 ref f64 paths rank"
+    *errors, paths, rank, verdict = rows["gaunt_fourier"].split()[1:]
+    assert (paths, rank, verdict) == ("14", "9", "pass")
+    assert [1e-9 < float(error) < 5e-6 for error in errors] == [True, False, True, False]
+    assert rows["channelwise"].split()[-1] == "pass"
+    assert len(rows["channelwise"].split()) == 4  # neither reference nor counts
+    assert "matrix: of SO(3) only" in out
+    written = json.loads(table.read_text())
+    assert f"3 products, all {len(written)} checks passed" in out
+    assert {(row["product"], row["check"]) for row in written if row["relation"] == ">="} == {("matrix", "reflections")}
+    assert all(row["passed"] for row in written)
+
+
+def test_check_fits_into_80_columns(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    out = call("products", "check", "--lmax", 1, "--products", "clebsch_gordan_sparse", "--trials", 1)[1]
+    line = lines_of(out)["clebsch_gordan_sparse"]
+    assert len(line.split()) == 8
+    assert line.split()[-1] == "pass"
+
+
+def test_check_of_a_broken_product_has_status_1_and_says_what_is_wrong(call, monkeypatch):
+    from intertwine.products.gaunt.grid import GauntGrid
+
+    forward = GauntGrid.forward
+    monkeypatch.setattr(GauntGrid, "forward", lambda self, x, y: forward(self, x, y).flip(-1))
+    words = ("--lmax", 1, "--products", "gaunt_grid", "clebsch_gordan_dense", "--dtypes", "float64", "--trials", 2)
+    status, out, _ = call("products", "check", *words)
+    assert status == 1
+    rows = lines_of(out)
+    assert rows["gaunt_grid"].split()[-1] == "FAIL"
+    assert rows["clebsch_gordan_dense"].split()[-1] == "pass"
+    assert "gaunt_grid: reference in float64 against gaunt_dense: " in out
+    assert "expected at most 1e-12" in out
+    assert " failed" in out.splitlines()[-1]
+    assert "f32" not in out
+
+
+def test_plot_without_a_file_draws_what_products_do(call, tmp_path):
+    page = tmp_path / "what.html"
+    status, out, err = call("products", "plot", "--lmax", 1, "--products", "gtp", "--output", page)
+    assert (status, err) == (0, "")
+    assert str(page) in out
+    text = page.read_text()
+    assert "all degrees up to L = 1" in text
+    assert "gaunt_grid: 5 of 6" in text
+    assert "clebsch_gordan_dense" not in text
+
+
+@pytest.mark.parametrize("action", ["list", "compare", "explain", "check", "bench", "plot"])
 def test_every_action_has_help(call, action):
     status, out, err = call("products", action, "--help")
     assert (status, err) == (0, "")
@@ -150,7 +205,7 @@ def test_every_action_has_help(call, action):
 def test_help_names_the_actions(call):
     status, out, _ = call("products", "--help")
     assert status == 0
-    assert "list,compare,explain,bench,plot" in out
+    assert "list,compare,explain,check,bench,plot" in out
     assert "  products " in call("--help")[1]
 
 
@@ -173,6 +228,12 @@ def test_help_names_the_actions(call):
         (("compare", "--in2", "1o"), "--in1"),
         (("compare", "--in1", "1o", "--lmax", "3"), "--in1 with --lmax"),
         (("compare", "--in1", "1o", "--out", "3e"), "0e + 1x1e + 1x2e"),
+        (("check", "--products", "gaunt_gird"), "did you mean `gaunt_grid`?"),
+        (("check", "--lmax", "7"), "lmax from 1 to 6"),
+        (("check", "--dtypes", "bfloat16"), "float32, float64"),
+        (("plot", "--products", "so2"), "build it by its class"),
+        (("plot", "--lmax", "0"), "1 to 6"),
+        (("plot", "bench.csv", "--seed", "1"), "bench.csv with --seed"),
         (("bench", "--lmax", "3:1"), "the smaller first"),
         (("bench", "--lmax", "1:x"), "1:6"),
         (("bench", "--dtype", "float23"), "did you mean `float32`?"),
@@ -192,6 +253,8 @@ def test_wrong_usage_has_status_2_and_a_sentence(call, tmp_path, monkeypatch, wo
     ("words", "part"),
     [
         (("bench", "--output", "bench.xlsx"), ".csv or .json"),
+        (("check", "--output", "checks.txt"), ".csv or .json"),
+        (("plot", "--output", "what.gif"), ".html, .svg"),
         (("plot", "none.csv"), "there is no such file"),
         (("plot", "bench.csv", "--output", "bench.gif"), ".html, .svg"),
     ],

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from intertwine.errors import DataError, MissingExtraError
+from intertwine.errors import DataError
 from intertwine.reporting.numbers import format_number
 from intertwine.reporting.page import Picture, Section, Table, write_page
+from intertwine.reporting.picture_files import write_pictures
 from intertwine.reporting.style import COLOURS, MUTED, graph_objects, styled
 
 if TYPE_CHECKING:
@@ -189,34 +190,22 @@ def draw_bench(path: str | os.PathLike[str], rows: Sequence["BenchRow"]) -> list
         DataError: if there are no rows, or the suffix is none of these.
         MissingExtraError: if plotly, or for a static picture its exporter kaleido, is not installed.
     """
-    path = Path(path)
-    if path.suffix == ".html":
+    rows = list(rows)
+
+    def page(path: Path) -> Path:
         machine = "; ".join(sorted({f"torch {row.torch}, {row.device}, {row.threads} threads" for row in rows}))
-        sections = bench_sections(rows)
-        return [write_page(path, "Equivariant products: time, freedom, roofline", sections, subtitle=machine)]
-    if path.suffix not in (".svg", ".png", ".pdf"):
-        raise DataError("no such kind of picture", got=path.suffix or str(path), expected=".html, .svg, .png or .pdf")
-    groups = group_rows(rows)
-    written = []
-    for number, group in enumerate(groups.values(), start=1):
-        for name, figure in _figures(group).items():
-            part = f"-{number}" if len(groups) > 1 else ""
-            written.append(_export(figure, path.with_name(f"{path.stem}{part}-{name}{path.suffix}")))
-    return written
+        title = "Equivariant products: time, freedom, roofline"
+        return write_page(path, title, bench_sections(rows), subtitle=machine)
 
+    def figures() -> dict[str, Any]:
+        groups = list(group_rows(rows).values())
+        return {
+            f"{number}-{name}" if len(groups) > 1 else name: figure
+            for number, group in enumerate(groups, start=1)
+            for name, figure in _figures(group).items()
+        }
 
-def _export(figure: Any, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        figure.write_image(path, width=900, height=480, scale=2)
-    except (ValueError, ImportError, RuntimeError) as error:
-        raise MissingExtraError(
-            "a static picture needs plotly's exporter",
-            got=str(error).strip().partition("\n")[0],
-            expected="kaleido, which drives a browser",
-            fix="write an .html page, which needs nothing more, or pip install kaleido",
-        ) from error
-    return path
+    return write_pictures(path, page, figures)
 
 
 def _figures(group: Sequence["BenchRow"]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""``intertwine products bench`` and ``plot``: measure products into a file, and draw the file."""
+"""``intertwine products bench``: measure products into a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from intertwine.cli.parsing import command_parser
 from intertwine.cli.products.options import DIRECTIONS, add_measurement, one_of, plural, read_measurement
 from intertwine.errors import ConfigError
 
-__all__ = ["bench", "plot"]
+__all__ = ["bench"]
 
 
 def bench(words: list[str], console: Console) -> int:
@@ -57,23 +57,6 @@ def bench(words: list[str], console: Console) -> int:
         return 1
     console.print(f"{plural(len(rows), 'row')} written to {path}", highlight=False, soft_wrap=True)
     console.print(f"next: intertwine products plot {path}", style="dim", highlight=False, soft_wrap=True)
-    return 0
-
-
-def plot(words: list[str], console: Console) -> int:
-    """Draw a benchmark."""
-    parser = command_parser("products plot", "Draw a benchmark: time against degree, per degree of freedom, roofline")
-    parser.add_argument("bench", help="File that `intertwine products bench` wrote.")
-    parser.add_argument("--output", type=str, help="Page or picture: .html, or .svg, .png, .pdf where kaleido is.")
-    args = parser.parse_args(words)
-    from intertwine.products.survey.bench_table import read_bench
-    from intertwine.reporting.products import draw_bench
-
-    source = Path(args.bench).expanduser()
-    rows = read_bench(source)
-    output = Path(args.output).expanduser() if args.output else source.with_suffix(".html")
-    for path in draw_bench(output, rows):
-        console.print(f"written to {path}", highlight=False, soft_wrap=True)
     return 0
 
 

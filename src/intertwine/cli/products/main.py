@@ -1,4 +1,4 @@
-"""The actions of ``intertwine products``: lists, compares, explains, measures and draws products."""
+"""The actions of ``intertwine products``: lists, compares, explains, checks, measures and draws products."""
 
 import importlib
 from collections.abc import Callable
@@ -15,8 +15,9 @@ ACTIONS = {
     "list": ("what there is", "describe:list_all"),
     "compare": ("one setting side by side", "compare:compare"),
     "explain": ("one path", "describe:explain_path"),
+    "check": ("law, reference, ranks", "check:check"),
     "bench": ("measure into a file", "bench:bench"),
-    "plot": ("draw such a file", "bench:plot"),
+    "plot": ("draw such a file, or what products do", "plot:plot"),
 }
 
 
