@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -74,3 +75,52 @@ def float64_default() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def crystal():
+    """The function ``crystal(kind, seed, size, stdev)``."""
+    return make_crystal
+
+
+@pytest.fixture
+def write_crystals():
+    """The function ``write_crystals(path, kind, count, size, prefix, seed)``."""
+    return write_crystal_file
+
+
+def make_crystal(kind="copper", seed=0, size=(2, 2, 2), stdev=0.08):
+    """A crystal with displaced atoms and a sheared cell, and the classical calculator EMT."""
+    from ase.build import bulk
+    from ase.calculators.emt import EMT
+
+    atoms = bulk("Cu", "fcc", a=3.63, cubic=True) if kind == "copper" else bulk("Al", "fcc", a=4.0, cubic=True)
+    atoms = atoms * size
+    rng = np.random.default_rng(seed)
+    atoms.set_cell(atoms.cell[:] @ (np.eye(3) + 0.02 * rng.standard_normal((3, 3))), scale_atoms=True)
+    atoms.positions += stdev * rng.standard_normal(atoms.positions.shape)
+    atoms.calc = EMT()
+    return atoms
+
+
+def write_crystal_file(path, kind="copper", count=6, size=(1, 1, 1), prefix="", seed=0):
+    """Write rattled crystals with energy, forces and stress to an extended XYZ file, and return the atoms."""
+    from ase.calculators.singlepoint import SinglePointCalculator
+    from ase.io import write
+    from ase.stress import voigt_6_to_full_3x3_stress
+
+    made, images = [], []
+    for number in range(count):
+        atoms = make_crystal(kind, seed=seed + number, size=size)
+        labels = (atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress())
+        image = atoms.copy()
+        image.calc = None
+        if prefix:
+            image.info[f"{prefix}energy"], image.arrays[f"{prefix}forces"] = labels[:2]
+            image.info[f"{prefix}stress"] = voigt_6_to_full_3x3_stress(labels[2]).ravel()
+        else:
+            image.calc = SinglePointCalculator(image, energy=labels[0], forces=labels[1], stress=labels[2])
+        made.append((atoms, labels))
+        images.append(image)
+    write(path, images, format="extxyz")
+    return made

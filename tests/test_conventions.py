@@ -17,6 +17,7 @@ from ase.calculators.emt import EMT
 from scipy import constants
 from scipy.spatial.transform import Rotation
 
+from intertwine.atoms import read_structures
 from intertwine.graphs import AtomGraph, collate, edge_vectors, neighbour_list
 from intertwine.groups import SE, SO, DihedralGroup, O, SymmetricGroup, homogeneous
 from intertwine.groups.rotations import (
@@ -37,7 +38,6 @@ from intertwine.representations import (
     wigner_3j,
     wigner_D,
 )
-from intertwine.systems.potential.extxyz import read_structures
 from intertwine.systems.potential.md import MDSettings, run_md
 from intertwine.systems.potential.model import Potential
 from intertwine.systems.potential.settings import ModelSettings

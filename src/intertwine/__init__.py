@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 _SUBPACKAGES = (
-    "cli", "errors", "graphs", "groups", "nn", "products",
+    "atoms", "cli", "errors", "graphs", "groups", "nn", "products",
     "reporting", "representations", "symmetry", "systems", "testing", "training",
 )  # fmt: skip
 
@@ -30,6 +30,7 @@ __all__ = [
     "Irreps",
     "Symmetry",
     "__version__",
+    "atoms",
     "cli",
     "conservativeness_error",
     "equivariance_error",

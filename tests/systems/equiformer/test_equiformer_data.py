@@ -178,6 +178,16 @@ def test_damaged_files_are_refused_by_name(tmp_path):
         read_structures(tmp_path / "absent.xyz")
 
 
+def test_a_damaged_row_is_named_by_frame_and_line(tmp_path):
+    path = tmp_path / "a.xyz"
+    write(path, [slab(0), slab(1)], format="extxyz")
+    lines = path.read_text().splitlines()
+    lines[12] = lines[12].rpartition(" ")[0]
+    path.write_text("\n".join(lines))
+    with pytest.raises(DataError, match=r"frame 1, atom 0 \(line 13\)"):
+        read_structures(path)
+
+
 def test_without_ase_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "ase.io", None)
     with pytest.raises(MissingExtraError) as caught:

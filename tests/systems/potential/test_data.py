@@ -5,6 +5,7 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
+from intertwine.atoms import read_structures
 from intertwine.errors import DataError
 from intertwine.systems.potential.data import (
     DataWarning,
@@ -14,7 +15,6 @@ from intertwine.systems.potential.data import (
     measure,
     split,
 )
-from intertwine.systems.potential.extxyz import read_structures
 from intertwine.systems.potential.settings import DataSettings, ModelSettings, PotentialRecipe
 from intertwine.training.settings import TrainingSettings
 

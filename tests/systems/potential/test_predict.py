@@ -4,9 +4,9 @@ import torch
 from ase import Atoms
 from ase.io import read, write
 
+from intertwine.atoms import read_frames
 from intertwine.errors import CheckpointError, DataError, NumericsError
 from intertwine.systems.potential.calculator import IntertwineCalculator
-from intertwine.systems.potential.extxyz import read_frames
 from intertwine.systems.potential.predict import predict, predict_files
 from intertwine.training.inference import load_model
 
@@ -111,3 +111,15 @@ def test_a_saved_potential_predicts_as_before_it_was_saved(tmp_path, crystal, dt
     assert other.get_potential_energy() == pytest.approx(one.get_potential_energy(), abs=size)
     np.testing.assert_allclose(other.get_stress(), atoms.get_stress(), atol=size)
     assert np.abs(other.get_forces()).max() > 1e-4
+
+
+def test_a_frame_of_one_atom_is_predicted_without_forces_on_it(tmp_path):
+    from intertwine.systems.potential.model import Potential
+    from intertwine.systems.potential.settings import ModelSettings
+
+    (tmp_path / "one.xyz").write_text("1\n\nO 1.0 2.0 3.0\n")
+    model = Potential(
+        ModelSettings(channels=2, harmonics_lmax=1, radial_widths=(4,)), atomic_energies={1: -13.6, 8: -2042.0}
+    )
+    (written,) = predict_files(model, [tmp_path / "one.xyz"], output=tmp_path / "out")
+    assert (read(written).get_forces() == 0).all()

@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from intertwine.atoms import require_ase
 from intertwine.errors import NumericsError
 from intertwine.reporting.files import write_text
-from intertwine.systems.equiformer.data import (
-    Structure,
-    collate_surfaces,
-    make_graph,
-    read_structures,
-    require_ase,
-)
+from intertwine.systems.equiformer.data import Structure, collate_surfaces, make_graph, read_structures
 from intertwine.training.inference import load_model, prediction_paths
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from intertwine.atoms import species_of
 from intertwine.errors import MissingExtraError, NumericsError
 from intertwine.graphs import NeighbourList, edge_vectors, neighbour_list
-from intertwine.systems.potential.extxyz import species_of
 from intertwine.training.inference import load_model
 
 try:

@@ -13,15 +13,15 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from intertwine.errors import DataError
-from intertwine.graphs import AtomBatch, AtomGraph, collate
-from intertwine.systems.potential.extxyz import (
+from intertwine.atoms import (
     Structure,
     make_graphs,
     read_isolated_atoms,
     read_structures,
     symbols_of,
 )
+from intertwine.errors import DataError
+from intertwine.graphs import AtomBatch, AtomGraph, collate
 from intertwine.systems.potential.settings import PotentialRecipe
 from intertwine.training.datasets import find_data
 from intertwine.training.sampling import make_loader

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from intertwine.atoms import Frame, Structure, make_graphs, read_frames, require_ase
 from intertwine.errors import NumericsError
 from intertwine.graphs import collate
 from intertwine.reporting.files import write_text
-from intertwine.systems.potential.extxyz import Frame, Structure, make_graphs, read_frames, require_ase
 from intertwine.training.inference import load_model, prediction_paths
 
 if TYPE_CHECKING:

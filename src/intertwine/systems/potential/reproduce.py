@@ -82,8 +82,8 @@ def _measure(
 
 def _simulate(run: Run, steps: int, seed: int) -> tuple[float, float]:
     """Energy drift and largest deviation of an NVE run of the first test structure, kept in the run's folder."""
+    from intertwine.atoms import read_frames
     from intertwine.systems.potential.calculator import IntertwineCalculator
-    from intertwine.systems.potential.extxyz import read_frames
     from intertwine.systems.potential.md import MDSettings, run_md
     from intertwine.training.datasets import find_data
 

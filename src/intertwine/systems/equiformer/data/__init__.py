@@ -1,6 +1,6 @@
 """Data of atoms on surfaces: readers of OC20 and of ASE's files, surfaces made here, graphs, and the data module."""
 
-from intertwine.systems.equiformer.data.atoms_files import read_atoms_file, require_ase, structure_of
+from intertwine.systems.equiformer.data.atoms_files import read_atoms_file, structure_of
 from intertwine.systems.equiformer.data.generated import make_surfaces
 from intertwine.systems.equiformer.data.graphs import (
     SurfaceBatch,
@@ -32,7 +32,6 @@ __all__ = [
     "nearest",
     "read_atoms_file",
     "read_structures",
-    "require_ase",
     "structure_of",
     "unpickle_graph",
 ]

@@ -5,18 +5,18 @@ fixed; extended XYZ writes it as the column ``move_mask``. Tags are those of ASE
 """
 
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from intertwine.errors import DataError, MissingExtraError
+from intertwine.atoms import entries, missing_label, read_frames
+from intertwine.errors import DataError
 from intertwine.systems.equiformer.data.structures import Structure, checked_structure
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-__all__ = ["read_atoms_file", "require_ase", "structure_of"]
+__all__ = ["read_atoms_file", "structure_of"]
 
 
 def read_atoms_file(
@@ -36,32 +36,13 @@ def read_atoms_file(
         DataError: naming file and frame, if it cannot be read, or a label is missing or not a number.
         MissingExtraError: if ASE is not installed.
     """
-    ase = require_ase()
-    path = Path(path)
-    try:
-        frames: Any = ase.io.read(path, index=":")
-    except Exception as error:  # every format of ASE has errors of its own
-        raise DataError(
-            f"{path} cannot be read",
-            got=f"{type(error).__name__}: {error}",
-            expected="a whole file of structures, such as extended XYZ",
-        ) from error
-    if not frames:
-        raise DataError(f"{path} holds no structures", got="an empty file")
+    frames = read_frames(path)
     keys = {"energy": energy_key, "forces": forces_key}
-    structures = [structure_of(atoms, f"{path}, frame {n}", **keys) for n, atoms in enumerate(frames)]
+    structures = [structure_of(frame.atoms, frame.where, **keys) for frame in frames]
     for name, key in keys.items():
-        absent = [n for n, structure in enumerate(structures) if getattr(structure, name) is None]
-        if absent and (name in require or len(absent) < len(structures)):
-            raise DataError(
-                f"{structures[absent[0]].where}: there is no `{key}`",
-                got={
-                    "frames without it": f"{len(absent)} of {len(structures)}",
-                    "names in the frame": ", ".join(_entries(frames[absent[0]])) or "none",
-                },
-                expected=f"{name} under the name `{key}` in every frame",
-                fix=f"set data.{name}_key, or add the {name}",
-            )
+        absent = [frame for frame, found in zip(frames, structures, strict=True) if getattr(found, name) is None]
+        if absent and (name in require or len(absent) < len(frames)):
+            raise missing_label(absent, len(frames), name, key)
     return structures
 
 
@@ -83,11 +64,11 @@ def structure_of(atoms: "Atoms", where: str, *, energy: str = "energy", forces: 
     for constraint in atoms.constraints:
         if isinstance(constraint, FixAtoms):
             fixed[constraint.index] = 1
-    entries = _entries(atoms)
+    found = entries(atoms)
     for key in (energy, forces):
-        value = np.asarray(entries.get(key, 0.0))
+        value = np.asarray(found.get(key, 0.0))
         if value.dtype.kind not in "if":
-            raise DataError(f"{where}: `{key}` does not hold numbers", got=str(entries[key])[:80])
+            raise DataError(f"{where}: `{key}` does not hold numbers", got=str(found[key])[:80])
     return checked_structure(
         where,
         numbers=atoms.numbers,
@@ -96,24 +77,7 @@ def structure_of(atoms: "Atoms", where: str, *, energy: str = "energy", forces: 
         pbc=(bool(atoms.pbc[0]), bool(atoms.pbc[1]), bool(atoms.pbc[2])),
         tags=atoms.get_tags(),
         fixed=fixed,
-        energy=entries.get(energy),
-        forces=entries.get(forces),
+        energy=found.get(energy),
+        forces=found.get(forces),
         source=atoms,
     )
-
-
-def require_ase() -> ModuleType:
-    """Import ASE with its reader, or say how to install it."""
-    try:
-        import ase.io
-    except ImportError as error:
-        raise MissingExtraError(
-            "atomic structures need ASE", got="no module `ase`", fix='pip install "intertwine[atoms]"'
-        ) from error
-    return ase
-
-
-def _entries(atoms: "Atoms") -> dict[str, Any]:
-    """Return all that a file says of a frame, by name; ASE keeps some of it as results of a calculation."""
-    arrays = {k: v for k, v in atoms.arrays.items() if k not in ("numbers", "positions")}
-    return {**atoms.info, **arrays, **(atoms.calc.results if atoms.calc is not None else {})}

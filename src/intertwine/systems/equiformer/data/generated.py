@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from intertwine.systems.equiformer.data.atoms_files import require_ase, structure_of
+from intertwine.atoms import require_ase
+from intertwine.systems.equiformer.data.atoms_files import structure_of
 from intertwine.systems.equiformer.data.structures import Structure
 from intertwine.systems.equiformer.settings import SurfaceSettings
 

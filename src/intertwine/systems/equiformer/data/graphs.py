@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from intertwine.atoms import build_graph, naming
 from intertwine.errors import DataError
 from intertwine.graphs import AtomBatch, AtomGraph, collate, edge_vectors
 from intertwine.systems.equiformer.data.structures import Structure
@@ -78,10 +79,6 @@ def make_graph(structure: Structure, cutoff: float, max_neighbours: int | None, 
     Raises:
         DataError: naming the structure, if it has another element, or no neighbour list.
     """
-
-    def tensor(value: object) -> Tensor | None:
-        return None if value is None else torch.tensor(value, dtype=torch.float64)
-
     unknown = sorted({int(z) for z in structure.numbers if z > elements})
     if unknown:
         raise DataError(
@@ -90,20 +87,16 @@ def make_graph(structure: Structure, cutoff: float, max_neighbours: int | None, 
             expected=f"up to {elements}",
             fix="set model.elements, or leave the structure out",
         )
-    try:
-        graph = AtomGraph.build(
-            torch.tensor(structure.positions, dtype=torch.float64),
+    with naming(structure.where):
+        graph = build_graph(
+            structure.positions,
             torch.tensor(structure.numbers - 1),
             cutoff,
-            cell=tensor(structure.cell),
+            cell=structure.cell,
             pbc=structure.pbc,
-            energy=tensor(structure.energy),
-            forces=tensor(structure.forces),
+            energy=structure.energy,
+            forces=structure.forces,
         )
-    except DataError as error:
-        raise DataError(
-            f"{structure.where}: {error.message}", got=error.got, expected=error.expected, fix=error.fix
-        ) from error
     if max_neighbours is not None:
         cell = graph.cell.unsqueeze(0)
         distances = edge_vectors(graph.positions, graph.edge_index, graph.cell_shifts, cell).norm(dim=-1)

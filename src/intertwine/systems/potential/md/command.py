@@ -41,8 +41,8 @@ def main(args: "Namespace", console: "Console") -> int:
     import torch
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from intertwine.atoms import read_frames
     from intertwine.systems.potential.calculator import IntertwineCalculator
-    from intertwine.systems.potential.extxyz import read_frames
     from intertwine.systems.potential.md.simulation import run_md
     from intertwine.training.datasets import find_data
 

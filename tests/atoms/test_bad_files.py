@@ -2,8 +2,8 @@
 
 import pytest
 
+from intertwine.atoms import make_graphs, read_structures
 from intertwine.errors import DataError
-from intertwine.systems.potential.extxyz import make_graphs, read_structures
 
 WATER = """3
 {lattice}Properties=species:S:1:pos:R:3:forces:R:3 {energy}=-14.0 pbc="{pbc}"
@@ -32,18 +32,3 @@ def test_a_singular_cell_under_periodic_boundaries_is_refused(tmp_path):
     with pytest.raises(DataError) as caught:
         make_graphs(read_structures(path), (1, 8), 4.0)
     assert "cell" in str(caught.value)
-
-
-def test_a_frame_of_one_atom_is_predicted_without_forces_on_it(tmp_path):
-    from ase.io import read
-
-    from intertwine.systems.potential.model import Potential
-    from intertwine.systems.potential.predict import predict_files
-    from intertwine.systems.potential.settings import ModelSettings
-
-    (tmp_path / "one.xyz").write_text("1\n\nO 1.0 2.0 3.0\n")
-    model = Potential(
-        ModelSettings(channels=2, harmonics_lmax=1, radial_widths=(4,)), atomic_energies={1: -13.6, 8: -2042.0}
-    )
-    (written,) = predict_files(model, [tmp_path / "one.xyz"], output=tmp_path / "out")
-    assert (read(written).get_forces() == 0).all()

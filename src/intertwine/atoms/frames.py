@@ -55,6 +55,7 @@ def read_frames(path: str | Path) -> list[Frame]:
         DataError: if the file is missing, empty, cut off or damaged; the message names frame and line.
         MissingExtraError: if ASE is not installed.
     """
+    require_ase()
     path = Path(path)
     if not path.exists():
         raise DataError(f"there is no file {path}", got=path, expected="a file of structures")

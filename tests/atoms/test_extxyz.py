@@ -3,13 +3,13 @@ import pytest
 from ase import Atoms
 from ase.io import write
 
-from intertwine.errors import DataError
-from intertwine.systems.potential.extxyz import (
+from intertwine.atoms import (
     make_graphs,
     read_frames,
     read_isolated_atoms,
     read_structures,
 )
+from intertwine.errors import DataError
 
 HEAD = 'Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:forces:R:3 energy={energy} pbc="F F F"'
 
