@@ -1,15 +1,12 @@
 """Energies and forces for a user's own structures, or for OC20 databases."""
 
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from intertwine.atoms import require_ase
-from intertwine.errors import NumericsError
+from intertwine.atoms import attach_results, extxyz_text, require_ase
 from intertwine.reporting.files import write_text
 from intertwine.systems.equiformer.data import Structure, collate_surfaces, make_graph, read_structures
 from intertwine.training.inference import load_model, prediction_paths
@@ -45,20 +42,16 @@ def predict_files(
         NumericsError: if a prediction is not a finite number.
     """
     paths = prediction_paths(files, output, ".extxyz")
-    ase = require_ase()
+    require_ase()
     model = load_model(run, device)
     read = {written: read_structures(path) for path, written in paths.items()}
     for written, structures in read.items():
-        text = StringIO()
-        ase.io.write(text, predict(model, structures, batch_size=batch_size), format="extxyz")
-        write_text(written, text.getvalue())
+        write_text(written, extxyz_text(predict(model, structures, batch_size=batch_size)))
     return list(read)
 
 
 def predict(model: Any, structures: Sequence[Structure], *, batch_size: int = 32) -> list["Atoms"]:
     """Return the structures as ``ase.Atoms`` with the model's results attached, as from `predict_files`."""
-    from ase.calculators.singlepoint import SinglePointCalculator
-
     parameter, settings = next(model.parameters()), model.settings
     predicted = []
     for start in range(0, len(structures), batch_size):
@@ -70,10 +63,7 @@ def predict(model: Any, structures: Sequence[Structure], *, batch_size: int = 32
         forces = found["forces"].split(batch.atoms.num_atoms.tolist())
         for place, structure in enumerate(some):
             results = {"energy": float(found["energy"][place]), "forces": forces[place].double().cpu().numpy()}
-            _check_finite(results, structure)
-            atoms = _atoms(structure)
-            atoms.calc = SinglePointCalculator(atoms, **results)
-            predicted.append(atoms)
+            predicted.append(attach_results(_atoms(structure), results, structure.where))
     return predicted
 
 
@@ -105,13 +95,3 @@ def _atoms(structure: Structure) -> "Atoms":
     if structure.forces is not None:
         atoms.arrays["reference_forces"] = structure.forces
     return atoms
-
-
-def _check_finite(results: dict[str, Any], structure: Structure) -> None:
-    for name, value in results.items():
-        if not np.isfinite(value).all():
-            raise NumericsError(
-                f"{structure.where}: the predicted {name} is not a finite number",
-                got=value if name == "energy" else f"{name} with NaN or infinity",
-                fix="look for atoms that are too close, and try the model with `intertwine evaluate`",
-            )

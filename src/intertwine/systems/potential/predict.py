@@ -1,15 +1,13 @@
 """Energies, forces and stress for a user's own structure files."""
 
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from intertwine.atoms import Frame, Structure, make_graphs, read_frames, require_ase
-from intertwine.errors import NumericsError
+from intertwine.atoms import Frame, Structure, attach_results, extxyz_text, make_graphs, read_frames
 from intertwine.graphs import collate
 from intertwine.reporting.files import write_text
 from intertwine.training.inference import load_model, prediction_paths
@@ -49,13 +47,13 @@ def predict_files(
     model = load_model(run, device)
     read = {written: read_frames(path) for path, written in paths.items()}
     return [
-        write_text(written, _as_text(predict(model, frames, batch_size=batch_size))) for written, frames in read.items()
+        write_text(written, extxyz_text(predict(model, frames, batch_size=batch_size)))
+        for written, frames in read.items()
     ]
 
 
 def predict(model: Any, frames: Sequence[Frame], *, batch_size: int = 32) -> list["Atoms"]:
     """Return the structures of frames with the model's results attached, as from `predict_files`."""
-    from ase.calculators.singlepoint import SinglePointCalculator
     from ase.stress import full_3x3_to_voigt_6_stress
 
     parameter = next(model.parameters())
@@ -76,10 +74,7 @@ def predict(model: Any, frames: Sequence[Frame], *, batch_size: int = 32) -> lis
             if frame.atoms.pbc.all():
                 stress = output["stress"][place].double().cpu().numpy()
                 results["stress"] = full_3x3_to_voigt_6_stress(stress)
-            _check_finite(results, frame)
-            atoms = _with_reference(frame.atoms)
-            atoms.calc = SinglePointCalculator(atoms, **results)
-            predicted.append(atoms)
+            predicted.append(attach_results(_with_reference(frame.atoms), results, frame.where))
     return predicted
 
 
@@ -95,19 +90,3 @@ def _with_reference(atoms: "Atoms") -> "Atoms":
         of_atoms = np.ndim(value) > 0 and len(value) == len(copy) and name != "stress"
         (copy.arrays if of_atoms else copy.info).setdefault(f"reference_{name}", value)
     return copy
-
-
-def _check_finite(results: dict[str, Any], frame: Frame) -> None:
-    for name, value in results.items():
-        if not torch.as_tensor(value).isfinite().all():
-            raise NumericsError(
-                f"{frame.where}: the predicted {name} is not a finite number",
-                got=value if name == "energy" else f"{name} with NaN or infinity",
-                fix="look for atoms that are too close, and try the model with `intertwine evaluate`",
-            )
-
-
-def _as_text(images: list["Atoms"]) -> str:
-    text = StringIO()
-    require_ase().io.write(text, images, format="extxyz")
-    return text.getvalue()
