@@ -11,6 +11,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "DataError",
+    "DataWarning",
     "GroupError",
     "IntertwineError",
     "MissingExtraError",
@@ -97,6 +98,10 @@ class DataError(IntertwineError):
     """A data file that is missing, damaged, or does not hold what was asked of it."""
 
     code = "E500"
+
+
+class DataWarning(UserWarning):
+    """Data that can be used, but may not mean what one thinks."""
 
 
 class CheckpointError(IntertwineError):

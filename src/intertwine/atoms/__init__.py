@@ -8,6 +8,7 @@ from intertwine.atoms.frames import Frame, read_frames, require_ase
 from intertwine.atoms.graphs import build_graph, make_graphs, naming
 from intertwine.atoms.labels import entries, missing_label, read_labels
 from intertwine.atoms.predictions import attach_results, extxyz_text
+from intertwine.atoms.reference_energies import fit_atomic_energies
 from intertwine.atoms.structures import Structure, read_isolated_atoms, read_structures
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "build_graph",
     "entries",
     "extxyz_text",
+    "fit_atomic_energies",
     "make_graphs",
     "missing_label",
     "naming",

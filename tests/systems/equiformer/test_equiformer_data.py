@@ -12,10 +12,10 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
 from ase.io import write
 
-from intertwine.errors import ConfigError, DataError, MissingExtraError
+from intertwine.atoms import fit_atomic_energies
+from intertwine.errors import ConfigError, DataError, DataWarning, MissingExtraError
 from intertwine.systems.equiformer.data import (
     SurfaceData,
-    fit_references,
     make_graph,
     make_surfaces,
     nearest,
@@ -280,9 +280,9 @@ def test_references_by_least_squares(small):
     assert data.references.keys() == {7, 8, 29}
     assert abs(data.statistics.energy_mean) < 1e-9
     made = make_surfaces(settings)["train"]
-    assert fit_references(made) == data.references
-    with pytest.warns(UserWarning, match="do not fix"):
-        fit_references(made[:1])
+    assert fit_atomic_energies(made) == data.references
+    with pytest.warns(DataWarning, match="do not fix"):
+        fit_atomic_energies(made[:1])
 
 
 def test_files_are_split_limited_and_kept_apart(tmp_path, small):

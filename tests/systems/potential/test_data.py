@@ -5,12 +5,9 @@ from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import read, write
 
-from intertwine.atoms import read_structures
-from intertwine.errors import DataError
+from intertwine.errors import DataError, DataWarning
 from intertwine.systems.potential.data import (
-    DataWarning,
     PotentialData,
-    fit_atomic_energies,
     make_data,
     measure,
     split,
@@ -130,17 +127,13 @@ def test_isolated_atoms_in_the_training_file_give_energies_and_are_not_trained_o
     assert {len(g.species) for g in kept.train_graphs + kept.validation_graphs} == {1, 2}
 
 
-def test_least_squares_finds_energies_that_explain_the_totals(tmp_path):
-    frames = [
-        ("CO", [[0, 0, 0], [0, 0, 1]], -8.0),
-        ("CO2", [[0, 0, 0], [0, 0, 1], [0, 0, -1]], -13.0),
-        ("CO2", [[0, 0, 0], [0, 0, 1.1], [0, 0, -1]], -13.0),
-    ]
-    structures = read_structures(write_frames(tmp_path / "a.xyz", frames))
-    assert fit_atomic_energies(structures) == pytest.approx({6: -3.0, 8: -5.0}, rel=1e-12)
-    with pytest.warns(DataWarning, match="do not fix the atomic energies of C, O"):
-        found = fit_atomic_energies(structures[:1])
-    assert sum(found.values()) == pytest.approx(-8.0, rel=1e-12)
+def test_without_isolated_atoms_their_energies_are_fitted(tmp_path):
+    file = write_frames(tmp_path / "a.xyz", dimers(6))
+    data = PotentialData(recipe(train=file))
+    with pytest.warns(DataWarning, match="give `isolated_atoms`, or compare only energies of compositions"):
+        data.setup("fit")
+    assert data.atomic_energies_from == "least squares over the training structures"
+    assert data.species == (6, 8)
 
 
 def test_periodic_data_with_stress(tmp_path, write_crystals):

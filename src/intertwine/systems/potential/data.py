@@ -15,30 +15,25 @@ from torch.utils.data import DataLoader
 
 from intertwine.atoms import (
     Structure,
+    fit_atomic_energies,
     make_graphs,
     read_isolated_atoms,
     read_structures,
     symbols_of,
 )
-from intertwine.errors import DataError
+from intertwine.errors import DataError, DataWarning
 from intertwine.graphs import AtomBatch, AtomGraph, collate
 from intertwine.systems.potential.settings import PotentialRecipe
 from intertwine.training.datasets import find_data
 from intertwine.training.sampling import make_loader
 
 __all__ = [
-    "DataWarning",
     "PotentialData",
     "Statistics",
-    "fit_atomic_energies",
     "make_data",
     "measure",
     "split",
 ]
-
-
-class DataWarning(UserWarning):
-    """Data that can be used, but may not mean what one thinks."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +186,7 @@ class PotentialData(LightningDataModule):
             known = {int(s.numbers[0]): float(s.energy) for s in isolated}  # type: ignore[arg-type]
         else:
             self.atomic_energies_from = "least squares over the training structures"
-            known = fit_atomic_energies(self._train)
+            known = fit_atomic_energies(self._train, advice="give `isolated_atoms`")
         missing = [z for z in elements if z not in known]
         if missing:
             raise DataError(
@@ -219,25 +214,6 @@ def split(count: int, validation_fraction: float, seed: int) -> tuple[np.ndarray
     np.random.default_rng(seed).shuffle(order)
     held = min(max(int(validation_fraction * count), 1), count - 1)
     return order[:-held], order[-held:]
-
-
-def fit_atomic_energies(structures: Sequence[Structure]) -> dict[int, float]:
-    """Return energies (eV) by atomic number whose sums are nearest to the total energies, by least squares.
-
-    Where the compositions do not fix them, the solution of least norm is taken, and a `DataWarning` says so:
-    totals of the compositions at hand are right, those of others mean nothing.
-    """
-    elements = sorted({int(z) for s in structures for z in s.numbers})
-    counts = np.array([[np.count_nonzero(s.numbers == z) for z in elements] for s in structures], dtype=float)
-    solution, _, rank, _ = np.linalg.lstsq(counts, np.array([s.energy for s in structures]))
-    if rank < len(elements):
-        warnings.warn(
-            f"{len(structures)} structures do not fix the atomic energies of {symbols_of(elements)}: "
-            "give `isolated_atoms`, or compare only energies of compositions that are in the training data",
-            DataWarning,
-            stacklevel=2,
-        )
-    return dict(zip(elements, solution.tolist(), strict=True))
 
 
 def measure(graphs: Sequence[AtomGraph], species: Sequence[int], atomic_energies: Mapping[int, float]) -> Statistics:

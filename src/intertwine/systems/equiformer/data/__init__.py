@@ -12,7 +12,7 @@ from intertwine.systems.equiformer.data.graphs import (
 from intertwine.systems.equiformer.data.lmdb_files import LmdbStructures
 from intertwine.systems.equiformer.data.module import SurfaceData, make_data, read_structures
 from intertwine.systems.equiformer.data.pickles import unpickle_graph
-from intertwine.systems.equiformer.data.statistics import Statistics, fit_references, measure
+from intertwine.systems.equiformer.data.statistics import Statistics, measure
 from intertwine.systems.equiformer.data.structures import Structure, checked_structure
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "SurfaceGraph",
     "checked_structure",
     "collate_surfaces",
-    "fit_references",
     "make_data",
     "make_graph",
     "make_surfaces",

@@ -12,12 +12,13 @@ import numpy as np
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
+from intertwine.atoms import fit_atomic_energies
 from intertwine.errors import DataError
 from intertwine.systems.equiformer.data.atoms_files import read_atoms_file
 from intertwine.systems.equiformer.data.generated import make_surfaces
 from intertwine.systems.equiformer.data.graphs import SurfaceBatch, SurfaceGraph, collate_surfaces, make_graph
 from intertwine.systems.equiformer.data.lmdb_files import LmdbStructures
-from intertwine.systems.equiformer.data.statistics import Statistics, fit_references, measure
+from intertwine.systems.equiformer.data.statistics import Statistics, measure
 from intertwine.systems.equiformer.data.structures import Structure
 from intertwine.systems.equiformer.settings import DataSettings, EquiformerRecipe, ModelSettings
 from intertwine.training.datasets import find_data
@@ -170,7 +171,7 @@ class SurfaceData(LightningDataModule):
             self.train_set = self._set(train, kept, settings.train_limit)
         some = range(min(len(self.train_set), settings.statistics_limit))
         if settings.references == "least_squares":
-            self.references = fit_references([self.train_set.structure(place) for place in some])
+            self.references = fit_atomic_energies([self.train_set.structure(place) for place in some])
         self.statistics = self._measured(some)
 
     def _measured(self, some: range) -> Statistics:

@@ -1,18 +1,15 @@
 """The numbers that normalise energies, forces and sums over neighbours, given by a recipe or measured on its data."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from intertwine.errors import DataError
 from intertwine.systems.equiformer.data.graphs import SurfaceGraph
-from intertwine.systems.equiformer.data.structures import Structure
 from intertwine.systems.equiformer.settings import DataSettings
 
-__all__ = ["Statistics", "fit_references", "measure"]
+__all__ = ["Statistics", "measure"]
 
 
 @dataclass(frozen=True)
@@ -69,21 +66,3 @@ def measure(graphs: Sequence[SurfaceGraph], references: Mapping[int, float], set
             )
     found["mean_neighbours"] = max(found["mean_neighbours"], 1.0)
     return Statistics(**found)
-
-
-def fit_references(structures: Sequence[Structure]) -> dict[int, float]:
-    """Return energies (eV) by atomic number whose sums are nearest to the energies, by least squares.
-
-    Where compositions do not fix them, the solution of least norm is taken, and a warning says so.
-    """
-    known = [structure for structure in structures if structure.energy is not None]
-    elements = sorted({int(z) for structure in known for z in structure.numbers})
-    counts = np.array([[np.count_nonzero(s.numbers == z) for z in elements] for s in known], dtype=float)
-    solution, _, rank, _ = np.linalg.lstsq(counts, np.array([s.energy for s in known], dtype=float))
-    if rank < len(elements):
-        warnings.warn(
-            f"{len(known)} structures do not fix the reference energies of the elements {elements}: compare only "
-            "energies of compositions that are in the training data",
-            stacklevel=2,
-        )
-    return dict(zip(elements, solution.tolist(), strict=True))
