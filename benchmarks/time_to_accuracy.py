@@ -33,10 +33,10 @@ from mace_peer import RESIDUAL, MaceSetting, build_model, default_dtype, make_gr
 from torch import nn
 
 from intertwine.reporting.results import ResultFile, ResultRow, Target
-from intertwine.systems.potential.data import split
 from intertwine.systems.potential.evaluate import evaluate
 from intertwine.training.datasets import find_data
 from intertwine.training.recipes import LoadedRecipe, load_recipe
+from intertwine.training.sampling import split
 from intertwine.training.trainer import train
 
 CHECKOUT = Path(__file__).parents[1]

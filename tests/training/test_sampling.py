@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from intertwine.errors import ConfigError
+from intertwine.errors import ConfigError, DataError
 from intertwine.training import sampling
-from intertwine.training.sampling import EpochSampler, derived_seed, generator, isolated_randomness, make_loader
+from intertwine.training.sampling import EpochSampler, derived_seed, generator, isolated_randomness, make_loader, split
 
 
 def in_process(monkeypatch, rank, world):
@@ -98,3 +98,13 @@ def test_loaders_follow_the_sampler():
     assert got == list(expected)
     with pytest.raises(ConfigError):
         make_loader(torch.utils.data.Dataset(), 2)
+
+
+def test_split_of_the_published_experiment():
+    train, validation = split(500, 0.1, 1)
+    assert train[:5].tolist() == [275, 281, 170, 39, 249]
+    assert len(train) == 450
+    assert sorted([*train, *validation]) == list(range(500))
+    assert [len(part) for part in split(2, 0.1, 0)] == [1, 1]
+    with pytest.raises(DataError):
+        split(1, 0.1, 0)

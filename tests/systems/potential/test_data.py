@@ -10,7 +10,6 @@ from intertwine.systems.potential.data import (
     PotentialData,
     make_data,
     measure,
-    split,
 )
 from intertwine.systems.potential.settings import DataSettings, ModelSettings, PotentialRecipe
 from intertwine.training.settings import TrainingSettings
@@ -49,16 +48,6 @@ def write_frames(path, frames):
 
 def dimers(count, start=1.0, symbols="CO"):
     return [(symbols, [[0, 0, 0], [0, 0, start + 0.01 * i]], -10.0 - i) for i in range(count)]
-
-
-def test_split_of_the_published_experiment():
-    train, validation = split(500, 0.1, 1)
-    assert train[:5].tolist() == [275, 281, 170, 39, 249]
-    assert len(train) == 450
-    assert sorted([*train, *validation]) == list(range(500))
-    assert [len(part) for part in split(2, 0.1, 0)] == [1, 1]
-    with pytest.raises(DataError):
-        split(1, 0.1, 0)
 
 
 def test_statistics_of_the_published_experiment(published):

@@ -1,7 +1,6 @@
 """Data of an interatomic potential: reading, splitting, graphs, and the numbers that normalise a model.
 
-The split is ``numpy.random.default_rng(split_seed).shuffle`` of the frame numbers with the validation part
-at the end, as in the published 3BPA experiments. Graphs are built once, in float64, and kept in memory.
+Graphs are built once, in float64, and kept in memory.
 """
 
 import warnings
@@ -25,14 +24,13 @@ from intertwine.errors import DataError, DataWarning
 from intertwine.graphs import AtomBatch, AtomGraph, collate
 from intertwine.systems.potential.settings import PotentialRecipe
 from intertwine.training.datasets import find_data
-from intertwine.training.sampling import make_loader
+from intertwine.training.sampling import make_loader, split
 
 __all__ = [
     "PotentialData",
     "Statistics",
     "make_data",
     "measure",
-    "split",
 ]
 
 
@@ -196,24 +194,6 @@ class PotentialData(LightningDataModule):
                 fix="add them, or leave `isolated_atoms` empty to fit the energies",
             )
         return {z: known[z] for z in elements}
-
-
-def split(count: int, validation_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the numbers of training and of validation structures, in the order of the shuffle.
-
-    Raises:
-        DataError: if there are fewer than two structures.
-    """
-    if count < 2:
-        raise DataError(
-            "a split needs at least two structures",
-            got=f"{count} structures",
-            fix="give more training structures, or a validation file",
-        )
-    order = np.arange(count)
-    np.random.default_rng(seed).shuffle(order)
-    held = min(max(int(validation_fraction * count), 1), count - 1)
-    return order[:-held], order[-held:]
 
 
 def measure(graphs: Sequence[AtomGraph], species: Sequence[int], atomic_energies: Mapping[int, float]) -> Statistics:

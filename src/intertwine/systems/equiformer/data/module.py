@@ -1,6 +1,5 @@
 """Training, validation and test data of a recipe, from files or from surfaces made here.
 
-The split is ``numpy.random.default_rng(split_seed).permutation`` of the structures, the validation part at the end.
 Graphs are built when they are asked for, in float64, and kept if the recipe says so.
 """
 
@@ -22,7 +21,7 @@ from intertwine.systems.equiformer.data.statistics import Statistics, measure
 from intertwine.systems.equiformer.data.structures import Structure
 from intertwine.systems.equiformer.settings import DataSettings, EquiformerRecipe, ModelSettings
 from intertwine.training.datasets import find_data
-from intertwine.training.sampling import make_loader
+from intertwine.training.sampling import make_loader, split
 
 __all__ = ["GraphSet", "SurfaceData", "make_data", "read_structures"]
 
@@ -162,7 +161,7 @@ class SurfaceData(LightningDataModule):
         else:
             train = read_structures(find_data(settings.train), settings, require)
             if settings.validation is None:
-                kept, held = _split(len(train), settings.validation_fraction, settings.split_seed)
+                kept, held = split(len(train), settings.validation_fraction, settings.split_seed)
                 self.validation_set = self._set(train, held, settings.validation_limit)
             else:
                 kept = np.random.default_rng(settings.split_seed).permutation(len(train))
@@ -194,15 +193,3 @@ class SurfaceData(LightningDataModule):
     ) -> GraphSet:
         order = range(len(structures)) if order is None else order
         return GraphSet(structures, self.recipe.model, order[:limit], self.recipe.data.in_memory)
-
-
-def _split(count: int, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    if count < 2:
-        raise DataError(
-            "a split needs at least two structures",
-            got=f"{count} structures",
-            fix="give more training structures, or a validation file",
-        )
-    order = np.random.default_rng(seed).permutation(count)
-    held = min(max(int(fraction * count), 1), count - 1)
-    return order[:-held], order[-held:]
