@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torchmetrics import MetricCollection
 
-from intertwine.errors import ConfigError
 from intertwine.nn import Linear
 from intertwine.products.gaunt.channel_mixing import ChannelMixing
 from intertwine.products.so2.linear import SO2Linear
@@ -19,6 +18,7 @@ from intertwine.systems.equiformer.metrics import surface_metrics
 from intertwine.systems.equiformer.model import Equiformer
 from intertwine.systems.equiformer.model.layers import Dense
 from intertwine.systems.equiformer.settings import EquiformerRecipe, LossSettings
+from intertwine.training.losses import needed_label, weighted_sum
 from intertwine.training.module import TrainingModule
 from intertwine.training.settings import TrainingSettings
 
@@ -98,17 +98,15 @@ def surface_loss(
     atoms = batch.atoms
     terms: dict[str, Tensor] = {}
     if settings.energy:
-        error = (output["energy"] - _label(atoms.energy, "energy", settings)).to(atoms.positions.dtype)
+        error = (output["energy"] - needed_label(atoms.energy, "energy", settings)).to(atoms.positions.dtype)
         terms["energy"] = error.abs().mean() / model.energy_std
     if settings.forces:
-        error = (output["forces"] - _label(atoms.forces, "forces", settings)) / model.force_std
+        error = (output["forces"] - needed_label(atoms.forces, "forces", settings)) / model.force_std
         if settings.free_atoms_only:
             error = error[batch.free]
         lengths = (error.square().sum(-1) + _SHORTEST**2).sqrt() - _SHORTEST
         terms["forces"] = lengths.sum() / max(len(lengths), 1)
-    factors = {"energy": shares[0], "forces": shares[1]}
-    total = torch.stack([getattr(settings, name) * factors[name] * term for name, term in terms.items()]).sum()
-    return total, {f"{name}_term": term for name, term in terms.items()}
+    return weighted_sum(terms, settings, {"energy": shares[0], "forces": shares[1]})
 
 
 def make_module(recipe: EquiformerRecipe, data: SurfaceData, *, rng: torch.Generator) -> EquiformerTraining:
@@ -132,13 +130,3 @@ def _fans(model: nn.Module) -> dict[int, int]:
                 if name.startswith("weight_"):
                     fans[id(weight)] = weight.shape[0] * (1 if name == "weight_0" else 2)
     return fans
-
-
-def _label(label: Tensor | None, name: str, settings: LossSettings) -> Tensor:
-    if label is None:
-        raise ConfigError(
-            f"the loss has a weight for {name}, and the data have none",
-            got=f"loss.{name} = {getattr(settings, name)}",
-            fix=f"set loss.{name} to 0, or name the label in data.{name}_key",
-        )
-    return label

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torchmetrics import MetricCollection
 
-from intertwine.errors import ConfigError
 from intertwine.graphs import AtomBatch
 from intertwine.systems.potential.data import PotentialData
 from intertwine.systems.potential.metrics import training_metrics
 from intertwine.systems.potential.model import Potential
 from intertwine.systems.potential.settings import LossSettings, PotentialRecipe
+from intertwine.training.losses import needed_label, weighted_sum
 from intertwine.training.module import TrainingModule
 from intertwine.training.settings import TrainingSettings
 
@@ -83,28 +83,15 @@ def potential_loss(
     terms: dict[str, Tensor] = {}
     if settings.energy:
         # the difference of two large energies is taken in float64, then joins the others
-        error = (output["energy"] - _label(batch, "energy", settings)).to(batch.positions.dtype)
+        error = (output["energy"] - needed_label(batch.energy, "energy", settings)).to(batch.positions.dtype)
         terms["energy"] = (error.square() / sizes).mean()
     if settings.forces:
-        terms["forces"] = (output["forces"] - _label(batch, "forces", settings)).square().mean()
+        terms["forces"] = (output["forces"] - needed_label(batch.forces, "forces", settings)).square().mean()
     if settings.stress:
-        stress, volume = _label(batch, "stress", settings), torch.linalg.det(batch.cell).abs()
+        stress, volume = needed_label(batch.stress, "stress", settings), torch.linalg.det(batch.cell).abs()
         virial = (output["stress"] - stress) * volume[:, None, None]
         terms["stress"] = (virial.square().mean((-2, -1)) / sizes.square()).mean()
-    factors = {"energy": shares[0], "forces": shares[1], "stress": shares[0]}
-    total = torch.stack([getattr(settings, name) * factors[name] * term for name, term in terms.items()]).sum()
-    return total, {f"{name}_term": term for name, term in terms.items()}
-
-
-def _label(batch: AtomBatch, name: str, settings: LossSettings) -> Tensor:
-    label = getattr(batch, name)
-    if label is None:
-        raise ConfigError(
-            f"the loss has a weight for {name}, and the data have none",
-            got=f"loss.{name} = {getattr(settings, name)}",
-            fix=f"set loss.{name} to 0, or name the label in data.{name}_key",
-        )
-    return label
+    return weighted_sum(terms, settings, {"energy": shares[0], "forces": shares[1], "stress": shares[0]})
 
 
 def make_module(recipe: PotentialRecipe, data: PotentialData, *, rng: torch.Generator) -> PotentialTraining:
