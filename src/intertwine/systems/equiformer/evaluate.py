@@ -18,6 +18,7 @@ from intertwine.systems.equiformer.data import SurfaceBatch, SurfaceData, collat
 from intertwine.systems.equiformer.metrics import known, surface_metrics
 from intertwine.systems.equiformer.model import Equiformer
 from intertwine.systems.equiformer.published import published
+from intertwine.training.metrics import with_units
 from intertwine.training.run import Run
 
 __all__ = ["GRID_TOLERANCE", "check", "check_batch", "check_model", "evaluate", "evaluate_batches"]
@@ -98,10 +99,8 @@ def evaluate_batches(
         found["numbers"] = moved.atoms.species[moved.free] + 1
         for name, value in found.items():
             parts.setdefault(name, []).append(value.cpu())
-    units = {name: str(metric.unit) for name, metric in metrics.items()}
-    values = {name: (float(value), units[name]) for name, value in metrics.compute().items()}
     arrays = {name: torch.cat(tensors).numpy() for name, tensors in parts.items()}
-    return values, arrays, {name: float(value) for name, value in trivial.compute().items()}
+    return with_units(metrics), arrays, {name: float(value) for name, value in trivial.compute().items()}
 
 
 def _means(rows: list[EvaluationRow]) -> list[EvaluationRow]:

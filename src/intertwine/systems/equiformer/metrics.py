@@ -1,8 +1,8 @@
 """The measures by which networks are compared on OC20, as torchmetrics.
 
 Energies are in meV, forces in meV/Å, on free atoms only: those that a relaxation moves. Every metric is updated with a
-network's outputs and the batch they belong to. Sums are float64 and add up over batches and processes. (Chanussot et
-al., "Open Catalyst 2020", ACS Catalysis 11, 6059 (2021), section 3.)
+network's outputs and the batch they belong to. (Chanussot et al., "Open Catalyst 2020", ACS Catalysis 11,
+6059 (2021), section 3.)
 """
 
 from typing import ClassVar, Literal
@@ -13,6 +13,7 @@ from torchmetrics import Metric, MetricCollection
 
 from intertwine.errors import DataError
 from intertwine.systems.equiformer.data.graphs import SurfaceBatch
+from intertwine.training.metrics import Mean
 
 __all__ = ["EnergyForcesWithin", "EnergyMAE", "ForceCosine", "ForceMAE", "known", "surface_metrics"]
 
@@ -44,41 +45,7 @@ def surface_metrics() -> MetricCollection:
     return MetricCollection(chosen, compute_groups=False)
 
 
-class _Mean(Metric):
-    """A mean over structures, atoms or components, times a factor."""
-
-    is_differentiable = False
-    full_state_update = False
-    unit: ClassVar[str] = ""
-    factor: ClassVar[float] = 1.0
-    total: Tensor
-    count: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, outputs: dict[str, Tensor], batch: SurfaceBatch) -> None:
-        """Add a batch.
-
-        Raises:
-            DataError: if the batch lacks the labels.
-        """
-        values = self.values({name: value.detach().double() for name, value in outputs.items()}, batch)
-        self.total += values.sum()
-        self.count += values.numel()
-
-    def values(self, outputs: dict[str, Tensor], batch: SurfaceBatch) -> Tensor:
-        """Return what is averaged."""
-        raise NotImplementedError
-
-    def compute(self) -> Tensor:
-        """Return the mean; NaN before the first update."""
-        return self.factor * self.total / self.count
-
-
-class EnergyMAE(_Mean):
+class EnergyMAE(Mean):
     """Mean absolute error of the energies, in meV."""
 
     higher_is_better = False
@@ -86,10 +53,10 @@ class EnergyMAE(_Mean):
 
     def values(self, outputs: dict[str, Tensor], batch: SurfaceBatch) -> Tensor:
         """Return one error a structure, in eV."""
-        return (outputs["energy"] - known(batch, "energy")).abs()
+        return _energy_error(outputs, batch)
 
 
-class ForceMAE(_Mean):
+class ForceMAE(Mean):
     """Mean absolute error of the force components on free atoms, in meV/Å."""
 
     higher_is_better = False
@@ -101,7 +68,7 @@ class ForceMAE(_Mean):
         return (predicted - target).abs()
 
 
-class ForceCosine(_Mean):
+class ForceCosine(Mean):
     """Mean over free atoms of the cosine of the angle between predicted and true force; 0 where one is zero."""
 
     higher_is_better = True
@@ -111,7 +78,7 @@ class ForceCosine(_Mean):
         return torch.nn.functional.cosine_similarity(*_free_forces(outputs, batch), dim=-1)
 
 
-class EnergyForcesWithin(_Mean):
+class EnergyForcesWithin(Mean):
     """EFwT: the part of the structures, in %, whose energy and forces are both close enough to be of use.
 
     The energy is off by 0.02 eV at most, and each force component on a free atom by 0.03 eV/Å at most.
@@ -128,9 +95,13 @@ class EnergyForcesWithin(_Mean):
         largest = (predicted - target).abs().amax(-1)
         worst = torch.zeros(batch.num_graphs, dtype=torch.float64, device=largest.device)
         worst = worst.scatter_reduce(0, batch.atoms.graph_index[batch.free], largest, "amax")
-        close = (outputs["energy"] - known(batch, "energy")).abs() <= self.energy_limit
+        close = _energy_error(outputs, batch) <= self.energy_limit
         return (close & (worst <= self.force_limit)).double()
 
 
+def _energy_error(outputs: dict[str, Tensor], batch: SurfaceBatch) -> Tensor:
+    return (outputs["energy"].detach().double() - known(batch, "energy")).abs()
+
+
 def _free_forces(outputs: dict[str, Tensor], batch: SurfaceBatch) -> tuple[Tensor, Tensor]:
-    return outputs["forces"][batch.free], known(batch, "forces")[batch.free].double()
+    return outputs["forces"].detach().double()[batch.free], known(batch, "forces")[batch.free].double()

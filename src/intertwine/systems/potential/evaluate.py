@@ -15,6 +15,7 @@ from intertwine.systems.potential.data import PotentialData
 from intertwine.systems.potential.metrics import training_metrics
 from intertwine.systems.potential.model import Potential
 from intertwine.systems.potential.published import published
+from intertwine.training.metrics import with_units
 from intertwine.training.run import Run
 
 __all__ = ["check", "evaluate", "evaluate_graphs"]
@@ -75,9 +76,7 @@ def evaluate_graphs(
         found["numbers"] = torch.tensor(model.species, device=device)[batch.species]
         for name, value in found.items():
             parts.setdefault(name, []).append(value.cpu())
-    units = {name: str(metric.unit) for name, metric in metrics.items()}
-    values = {name: (float(value), units[name]) for name, value in metrics.compute().items()}
-    return values, {name: torch.cat(tensors).numpy() for name, tensors in parts.items()}
+    return with_units(metrics), {name: torch.cat(tensors).numpy() for name, tensors in parts.items()}
 
 
 def _zero_model(arrays: dict[str, np.ndarray]) -> dict[str, float]:

@@ -1,8 +1,7 @@
 """The errors by which interatomic potentials are compared, as torchmetrics.
 
 Every metric is updated with a model's outputs and the batch they belong to: ``metric.update(outputs,
-batch)``. Sums are kept in float64 and add up over batches and processes, so an error over ragged batches is
-that of the whole set. Energies are in meV, forces in meV/Å, stress in meV/Å³.
+batch)``. Energies are in meV, forces in meV/Å, stress in meV/Å³.
 """
 
 import torch
@@ -11,6 +10,7 @@ from torchmetrics import Metric, MetricCollection
 
 from intertwine.errors import DataError
 from intertwine.graphs import AtomBatch
+from intertwine.training.metrics import Mean
 
 __all__ = [
     "EnergyMAE",
@@ -44,31 +44,25 @@ def training_metrics(*, forces: bool = True, stress: bool = False) -> MetricColl
     return MetricCollection(chosen, compute_groups=False)
 
 
-class _MeanError(Metric):
+class _MeanError(Mean):
     """A mean over all entries of a power of the error, and its root."""
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
+    factor = _MILLI
     label = ""
-    unit = ""
     power = 2
-    total: Tensor
-    count: Tensor
-    size: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-        self.add_state("size", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, outputs: dict[str, Tensor], batch: AtomBatch) -> None:
-        """Add the errors of a batch.
+    def values(self, outputs: dict[str, Tensor], batch: AtomBatch) -> Tensor:
+        """Return the power of the errors of a batch.
 
         Raises:
             DataError: if the batch has no such label.
         """
+        predicted = outputs[self.label].detach().double()
+        return self.reduced(predicted - self.target(batch), batch).abs().pow(self.power)
+
+    def target(self, batch: AtomBatch) -> Tensor:
+        """Return the label of a batch."""
         target = getattr(batch, self.label)
         if target is None:
             raise DataError(
@@ -76,11 +70,7 @@ class _MeanError(Metric):
                 got=f"a batch without {self.label}",
                 fix="leave this metric out for data that do not have the label",
             )
-        predicted, target = outputs[self.label].detach().double(), target.double()
-        error = self.reduced(predicted - target, batch)
-        self.total += error.abs().pow(self.power).sum()
-        self.size += self.reduced(target, batch).abs().pow(self.power).sum()
-        self.count += error.numel()
+        return target.double()
 
     def reduced(self, values: Tensor, batch: AtomBatch) -> Tensor:
         """Return the entries to average; the values themselves unless a subclass divides them."""
@@ -88,7 +78,7 @@ class _MeanError(Metric):
 
     def compute(self) -> Tensor:
         """Return the error; NaN before the first update."""
-        return _MILLI * (self.total / self.count).pow(1 / self.power)
+        return self.factor * (self.total / self.count).pow(1 / self.power)
 
 
 class _PerAtom(_MeanError):
@@ -135,11 +125,21 @@ class ForceMAE(_MeanError):
 class RelativeForceRMSE(_MeanError):
     """Root mean square error of force components in % of the root mean square of the true ones."""
 
-    label, unit = "forces", "%"
+    label, unit, factor = "forces", "%", 100.0
+    size: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_state("size", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, outputs: dict[str, Tensor], batch: AtomBatch) -> None:
+        """Add the errors of a batch, and the size of what they are compared with."""
+        super().update(outputs, batch)
+        self.size += self.target(batch).square().sum()
 
     def compute(self) -> Tensor:
         """Return the error in percent; 100 is as good as predicting zero."""
-        return 100.0 * (self.total / self.size).sqrt()
+        return self.factor * (self.total / self.size).sqrt()
 
 
 class StressRMSE(_MeanError):

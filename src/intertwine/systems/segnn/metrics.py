@@ -1,7 +1,6 @@
 """The errors by which predicted positions are compared, as torchmetrics.
 
-Every metric is updated with predicted positions and the batch they belong to: ``metric.update(predicted, batch)``. Sums
-are kept in float64 and add up over batches and processes, so an error over ragged batches is that of the whole set.
+Every metric is updated with predicted positions and the batch they belong to: ``metric.update(predicted, batch)``.
 """
 
 import torch
@@ -11,6 +10,7 @@ from torchmetrics import Metric, MetricCollection
 
 from intertwine.errors import DataError
 from intertwine.systems.segnn.data import ParticleBatch
+from intertwine.training.metrics import Mean
 
 __all__ = ["MeanDistance", "PositionMAE", "PositionMSE", "position_metrics"]
 
@@ -26,22 +26,13 @@ def position_metrics() -> MetricCollection:
     return MetricCollection(chosen, compute_groups=False)
 
 
-class _Mean(Metric):
+class _PositionError(Mean):
     """A mean of numbers that a subclass makes of the errors of positions."""
 
-    is_differentiable = False
     higher_is_better = False
-    full_state_update = False
-    total: Tensor
-    count: Tensor
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
-
-    def update(self, predicted: Float[Tensor, "nodes 3"], batch: ParticleBatch) -> None:
-        """Add the errors of a batch.
+    def values(self, predicted: Float[Tensor, "nodes 3"], batch: ParticleBatch) -> Tensor:
+        """Return the numbers to average.
 
         Raises:
             DataError: if the batch has no targets.
@@ -52,20 +43,14 @@ class _Mean(Metric):
                 got="a batch without targets",
                 fix="use `intertwine predict` for simulations whose future is not known",
             )
-        numbers = self.numbers(predicted.detach().double() - batch.targets.double())
-        self.total += numbers.sum()
-        self.count += numbers.numel()
+        return self.numbers(predicted.detach().double() - batch.targets.double())
 
     def numbers(self, error: Float[Tensor, "nodes 3"]) -> Tensor:
         """Return the numbers to average."""
         raise NotImplementedError
 
-    def compute(self) -> Tensor:
-        """Return the mean; NaN before the first update."""
-        return self.total / self.count
 
-
-class PositionMSE(_Mean):
+class PositionMSE(_PositionError):
     """Mean over coordinates of the squared error: the published metric."""
 
     def numbers(self, error: Float[Tensor, "nodes 3"]) -> Tensor:
@@ -73,7 +58,7 @@ class PositionMSE(_Mean):
         return error.square()
 
 
-class PositionMAE(_Mean):
+class PositionMAE(_PositionError):
     """Mean over coordinates of the absolute error."""
 
     def numbers(self, error: Float[Tensor, "nodes 3"]) -> Tensor:
@@ -81,7 +66,7 @@ class PositionMAE(_Mean):
         return error.abs()
 
 
-class MeanDistance(_Mean):
+class MeanDistance(_PositionError):
     """Mean over particles of the distance between predicted and true position; a few close encounters weigh less."""
 
     def numbers(self, error: Float[Tensor, "nodes 3"]) -> Tensor:
