@@ -8,11 +8,13 @@ from intertwine.graphs.edges import NeighbourList, edge_vectors
 from intertwine.graphs.neighbours import neighbour_list
 from intertwine.graphs.reference import neighbour_list_reference
 from intertwine.graphs.segments import segment_mean, segment_softmax, segment_sum
+from intertwine.graphs.tensors import TensorBatch
 
 __all__ = [
     "AtomBatch",
     "AtomGraph",
     "NeighbourList",
+    "TensorBatch",
     "collate",
     "edge_vectors",
     "neighbour_list",

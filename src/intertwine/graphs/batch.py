@@ -4,7 +4,8 @@ Lengths are in Å, energies in eV, forces in eV/Å, stress in eV/Å³ with the s
 tension). ``species`` holds indices into a model's list of elements, not atomic numbers.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from intertwine.errors import DataError, ShapeError
 from intertwine.graphs.neighbours import neighbour_list
+from intertwine.graphs.tensors import TensorBatch
 
 __all__ = ["AtomBatch", "AtomGraph", "collate"]
 
@@ -56,8 +58,13 @@ class AtomGraph:
 
 
 @dataclass(frozen=True)
-class AtomBatch:
-    """Several structures as one graph without edges between them; what a model's ``forward`` takes."""
+class AtomBatch(TensorBatch):
+    """Several structures as one graph without edges between them; what a model's ``forward`` takes.
+
+    The energies keep their dtype when the batch moves: a total energy of 10⁴ eV in float32 is rounded by a whole meV.
+    """
+
+    fixed_dtype: ClassVar[frozenset[str]] = frozenset({"energy"})
 
     positions: Float[Tensor, "atoms 3"]
     species: Int64[Tensor, " atoms"]
@@ -83,33 +90,6 @@ class AtomBatch:
         """Return the arguments of ``forward``, by name."""
         names = ("positions", "species", "edge_index", "graph_index", "cell", "cell_shifts")
         return {name: getattr(self, name) for name in names}
-
-    def to(
-        self,
-        device: torch.device | str | torch.dtype | None = None,
-        dtype: torch.dtype | None = None,
-        non_blocking: bool = False,
-    ) -> "AtomBatch":
-        """Return the batch on another device, with floating point tensors in another dtype.
-
-        A dtype alone may stand first, as in `torch.Tensor.to`. The energies keep theirs: a total energy of
-        10⁴ eV in float32 is rounded by a whole meV.
-        """
-        if isinstance(device, torch.dtype):
-            device, dtype = None, device
-        moved = {}
-        for name, value in self._tensors().items():
-            converts = value.is_floating_point() and name != "energy"
-            moved[name] = value.to(device=device, dtype=dtype if converts else None, non_blocking=non_blocking)
-        return replace(self, **moved)
-
-    def pin_memory(self) -> "AtomBatch":
-        """Return the batch in page-locked memory, from which copies to a GPU may overlap with computing."""
-        return replace(self, **{name: value.pin_memory() for name, value in self._tensors().items()})
-
-    def _tensors(self) -> dict[str, Tensor]:
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value for name, value in held.items() if value is not None}
 
 
 def collate(graphs: list[AtomGraph]) -> AtomBatch:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from intertwine.atoms import build_graph, naming
 from intertwine.errors import DataError
-from intertwine.graphs import AtomBatch, AtomGraph, collate, edge_vectors
+from intertwine.graphs import AtomBatch, AtomGraph, TensorBatch, collate, edge_vectors
 from intertwine.systems.equiformer.data.structures import Structure
 
 __all__ = ["SurfaceBatch", "SurfaceGraph", "collate_surfaces", "make_graph", "nearest"]
@@ -32,7 +32,7 @@ class SurfaceGraph:
 
 
 @dataclass(frozen=True)
-class SurfaceBatch:
+class SurfaceBatch(TensorBatch):
     """Several graphs as one without edges between them."""
 
     atoms: AtomBatch
@@ -46,20 +46,6 @@ class SurfaceBatch:
     def inputs(self) -> dict[str, Tensor]:
         """Return the arguments of the network's ``forward``, by name."""
         return self.atoms.inputs()
-
-    def to(
-        self,
-        device: torch.device | str | torch.dtype | None = None,
-        dtype: torch.dtype | None = None,
-        non_blocking: bool = False,
-    ) -> "SurfaceBatch":
-        """Return the batch on another device, in another dtype; arguments as for `AtomBatch.to`."""
-        place = None if isinstance(device, torch.dtype) else device
-        return SurfaceBatch(self.atoms.to(device, dtype, non_blocking), self.free.to(place, non_blocking=non_blocking))
-
-    def pin_memory(self) -> "SurfaceBatch":
-        """Return the batch in page-locked memory."""
-        return SurfaceBatch(self.atoms.pin_memory(), self.free.pin_memory())
 
 
 def collate_surfaces(graphs: Sequence[SurfaceGraph]) -> SurfaceBatch:

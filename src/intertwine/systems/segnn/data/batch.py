@@ -1,20 +1,21 @@
 """Batches of charged particles as one graph: every particle of a sample sees every other."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from intertwine.graphs import TensorBatch
 from intertwine.systems.segnn.data.samples import Samples
 
 __all__ = ["ParticleBatch", "SampleSet", "complete_graph"]
 
 
 @dataclass(frozen=True)
-class ParticleBatch:
+class ParticleBatch(TensorBatch):
     """Several samples as one graph without edges between them; what the network's ``forward`` takes, and targets."""
 
     positions: Float[Tensor, "nodes 3"]
@@ -29,23 +30,6 @@ class ParticleBatch:
         """Return the arguments of ``forward``, by name."""
         names = ("positions", "velocities", "charges", "edge_index", "graph_index")
         return {name: getattr(self, name) for name in names}
-
-    def to(
-        self, device: torch.device | str | torch.dtype | None = None, dtype: torch.dtype | None = None
-    ) -> "ParticleBatch":
-        """Return the batch on another device, with floating point tensors in another dtype.
-
-        A dtype alone may stand first, as in `torch.Tensor.to`.
-        """
-        if isinstance(device, torch.dtype):
-            device, dtype = None, device
-        held = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {
-            name: value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-            for name, value in held.items()
-            if isinstance(value, Tensor)
-        }
-        return replace(self, **moved)
 
 
 def complete_graph(samples: int, particles: int) -> Int64[Tensor, "2 edges"]:

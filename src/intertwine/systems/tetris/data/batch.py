@@ -1,12 +1,13 @@
 """Point sets as one graph: what the model's ``forward`` takes, with the classes where they are known."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
 from intertwine.errors import DataError
+from intertwine.graphs import TensorBatch
 
 __all__ = ["PointBatch", "PointGraph", "collate_points"]
 
@@ -22,7 +23,7 @@ class PointGraph:
 
 
 @dataclass(frozen=True)
-class PointBatch:
+class PointBatch(TensorBatch):
     """Several point sets as one graph without edges between them."""
 
     positions: Float[Tensor, "points 3"]
@@ -46,20 +47,6 @@ class PointBatch:
         """Return the batch with the points of each set multiplied by its own matrix, or all by the same."""
         each = matrices.to(self.positions).expand(self.num_graphs, 3, 3).index_select(0, self.graph_index)
         return replace(self, positions=torch.einsum("nab,nb->na", each, self.positions))
-
-    def to(self, device: torch.device | str | torch.dtype | None = None, dtype: torch.dtype | None = None):
-        """Return the batch on another device, with the coordinates in another dtype; a dtype may stand alone."""
-        if isinstance(device, torch.dtype):
-            device, dtype = None, device
-        held = {item.name: getattr(self, item.name) for item in fields(self)}
-        return replace(
-            self,
-            **{
-                name: value.to(device=device, dtype=dtype if value.is_floating_point() else None)
-                for name, value in held.items()
-                if value is not None
-            },
-        )
 
 
 def collate_points(graphs: list[PointGraph]) -> PointBatch:
