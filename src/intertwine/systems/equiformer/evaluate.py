@@ -1,23 +1,25 @@
 """The errors of a trained network on its test sets, and the check of what it keeps of its symmetry."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from intertwine.errors import DataError
 from intertwine.graphs import segment_sum
 from intertwine.reporting import Evaluation, EvaluationRow
 from intertwine.symmetry import CheckReport, check_forces, equivariance_error, localise
 from intertwine.symmetry.conservative import ConservativenessReport
 from intertwine.symmetry.report import rounding_limit
 from intertwine.systems.equiformer.data import SurfaceBatch, SurfaceData, collate_surfaces
+from intertwine.systems.equiformer.data.module import GraphSet
 from intertwine.systems.equiformer.metrics import known, surface_metrics
 from intertwine.systems.equiformer.model import Equiformer
 from intertwine.systems.equiformer.published import published
+from intertwine.training.evaluation import Measured, evaluate_sets
 from intertwine.training.metrics import with_units
 from intertwine.training.run import Run
 
@@ -42,30 +44,18 @@ def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
     Raises:
         DataError: if the recipe has no test set.
     """
-    recipe = run.recipe()
-    data = SurfaceData(recipe)
+    data = SurfaceData(run.recipe())
     data.setup("test")
-    if not data.test_sets:
-        raise DataError(
-            "the recipe of this run names no test sets",
-            got=run.folder,
-            fix="train with data.test, or use `intertwine predict` and compare the files it writes",
-        )
-    model = run.model(device)
-    rows: list[EvaluationRow] = []
-    arrays: dict[str, np.ndarray] = {}
-    zero: dict[str, dict[str, float]] = {}
-    for name, graphs in data.test_sets.items():
-        values, found, trivial = evaluate_batches(model, data.loader(graphs))
-        rows += [EvaluationRow(name, metric, value, unit, len(graphs)) for metric, (value, unit) in values.items()]
-        arrays |= {f"{name}/{quantity}": array for quantity, array in found.items()}
-        zero[name] = trivial
+
+    def measure(model: Equiformer, graphs: GraphSet) -> Measured:
+        values, arrays, trivial = evaluate_batches(model, data.loader(graphs))
+        return Measured(values, len(graphs), arrays, {"zero model": trivial})
+
+    found = evaluate_sets(run, data.test_sets, measure, device=device)
     names = tuple(data.test_sets)
-    if len(names) > 1:
-        rows += _means(rows)
+    means = _means(found.rows) if len(names) > 1 else []
     versions = run.versions()
-    paper = published(versions["recipe"], versions["scale"], names)
-    return Evaluation(tuple(rows), {"zero model": zero}, paper, arrays)
+    return replace(found, rows=(*found.rows, *means), paper=published(versions["recipe"], versions["scale"], names))
 
 
 def evaluate_batches(
@@ -103,7 +93,7 @@ def evaluate_batches(
     return with_units(metrics), arrays, {name: float(value) for name, value in trivial.compute().items()}
 
 
-def _means(rows: list[EvaluationRow]) -> list[EvaluationRow]:
+def _means(rows: Sequence[EvaluationRow]) -> list[EvaluationRow]:
     metrics = dict.fromkeys((row.metric, row.unit) for row in rows)
     return [
         EvaluationRow(

@@ -1,20 +1,21 @@
 """The errors of a trained potential on its test sets, and the check of its symmetry."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from intertwine.errors import DataError
 from intertwine.graphs import AtomGraph, collate
-from intertwine.reporting import Evaluation, EvaluationRow
+from intertwine.reporting import Evaluation
 from intertwine.symmetry import CheckReport
 from intertwine.symmetry.check import check_module
 from intertwine.systems.potential.data import PotentialData
 from intertwine.systems.potential.metrics import training_metrics
 from intertwine.systems.potential.model import Potential
 from intertwine.systems.potential.published import published
+from intertwine.training.evaluation import Measured, evaluate_sets
 from intertwine.training.metrics import with_units
 from intertwine.training.run import Run
 
@@ -34,24 +35,13 @@ def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
     recipe = run.recipe()
     data = PotentialData(recipe)
     data.setup("test")
-    if not data.test_graphs:
-        raise DataError(
-            "the recipe of this run names no test files",
-            got=run.folder,
-            fix="train with data.test, or use `intertwine predict` and compare the files it writes",
-        )
-    model = run.model(device)
-    size = recipe.training.evaluation_batch_size
-    rows: list[EvaluationRow] = []
-    arrays: dict[str, np.ndarray] = {}
-    zero: dict[str, dict[str, float]] = {}
-    for name, graphs in data.test_graphs.items():
-        values, found = evaluate_graphs(model, graphs, size)
-        rows += [EvaluationRow(name, metric, value, unit, len(graphs)) for metric, (value, unit) in values.items()]
-        arrays |= {f"{name}/{quantity}": array for quantity, array in found.items()}
-        zero[name] = _zero_model(found)
-    paper = published(run.versions()["recipe"], tuple(data.test_graphs))
-    return Evaluation(tuple(rows), {"zero model": zero}, paper, arrays)
+
+    def measure(model: Potential, graphs: Sequence[AtomGraph]) -> Measured:
+        values, found = evaluate_graphs(model, graphs, recipe.training.evaluation_batch_size)
+        return Measured(values, len(graphs), found, {"zero model": _zero_model(found)})
+
+    found = evaluate_sets(run, data.test_graphs, measure, device=device)
+    return replace(found, paper=published(run.versions()["recipe"], tuple(data.test_graphs)))
 
 
 def evaluate_graphs(

@@ -1,16 +1,18 @@
 """The errors of a trained network on its test sets beside trivial predictions, and the check of its symmetry."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
-from intertwine.errors import DataError
-from intertwine.reporting import Evaluation, EvaluationRow
+from intertwine.reporting import Evaluation
 from intertwine.symmetry import CheckReport
 from intertwine.symmetry.check import check_module
 from intertwine.systems.segnn.data import ParticleBatch, ParticleData, Samples, SampleSet
 from intertwine.systems.segnn.metrics import position_metrics
 from intertwine.systems.segnn.model import SEGNN
 from intertwine.systems.segnn.published import published
+from intertwine.training.evaluation import Measured, evaluate_sets
 from intertwine.training.run import Run
 
 __all__ = ["baselines", "check", "evaluate", "predict_samples"]
@@ -29,32 +31,20 @@ def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
     recipe = run.recipe()
     data = ParticleData(recipe)
     data.setup("test")
-    if not data.test_samples:
-        raise DataError(
-            "the recipe of this run names no test files",
-            got=run.folder,
-            fix="train with data.test, or use `intertwine predict` and compare the files it writes",
-        )
-    model = run.model(device)
     settings = recipe.data
-    size = recipe.training.evaluation_batch_size
     times = {
         "constant velocity": (settings.end_frame - settings.start_frame) * settings.frame_time,
         "fitted velocity": data.fitted_time,
     }
-    rows: list[EvaluationRow] = []
-    arrays: dict[str, np.ndarray] = {}
-    trivial: dict[str, dict[str, dict[str, float]]] = {}
-    for name, samples in data.test_samples.items():
-        predicted = predict_samples(model, samples, size)
-        values = _errors(predicted, samples)
-        rows += [EvaluationRow(name, metric, value, "", len(samples)) for metric, value in values.items()]
-        arrays |= {f"{name}/{quantity}": array for quantity, array in samples.arrays().items()}
-        arrays[f"{name}/predicted"] = predicted
-        for baseline, errors in baselines(samples, times).items():
-            trivial.setdefault(baseline, {})[name] = errors
+
+    def measure(model: SEGNN, samples: Samples) -> Measured:
+        predicted = predict_samples(model, samples, recipe.training.evaluation_batch_size)
+        values = {metric: (value, "") for metric, value in _errors(predicted, samples).items()}
+        return Measured(values, len(samples), samples.arrays() | {"predicted": predicted}, baselines(samples, times))
+
+    found = evaluate_sets(run, data.test_samples, measure, device=device)
     paper = published(run.versions()["recipe"], recipe.model.attribute_lmax, tuple(data.test_samples))
-    return Evaluation(tuple(rows), trivial, paper, arrays)
+    return replace(found, paper=paper)
 
 
 def predict_samples(model: SEGNN, samples: Samples, batch_size: int) -> np.ndarray:

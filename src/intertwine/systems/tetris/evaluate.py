@@ -1,19 +1,21 @@
 """How often a trained classifier is right, also about mirror images, and the check of its symmetry."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from intertwine.errors import DataError
-from intertwine.reporting import Evaluation, EvaluationRow
+from intertwine.reporting import Evaluation
 from intertwine.symmetry import CheckReport
 from intertwine.symmetry.check import check_module
 from intertwine.systems.tetris.data import PointData, PointGraph, collate_points
 from intertwine.systems.tetris.metrics import ShapeAccuracy
 from intertwine.systems.tetris.model import ClassTable, ShapeClassifier
 from intertwine.systems.tetris.published import figure
+from intertwine.training.evaluation import Measured, evaluate_sets
 from intertwine.training.run import Run
 
 __all__ = ["check", "evaluate", "evaluate_graphs"]
@@ -38,29 +40,21 @@ def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
     recipe = run.recipe()
     data = PointData(recipe)
     data.setup("test")
-    if not data.test_graphs:
-        raise DataError(
-            "the recipe of this run names no test files",
-            got=run.folder,
-            fix="train with data.test, or use `intertwine predict` and compare the files it writes",
-        )
-    model = run.model(device)
-    size = recipe.training.evaluation_batch_size
-    rows: list[EvaluationRow] = []
-    arrays: dict[str, np.ndarray] = {}
-    baselines: dict[str, dict[str, dict[str, float]]] = {"largest class": {}, "blind to handedness": {}}
-    for name, graphs in data.test_graphs.items():
-        values, found = evaluate_graphs(model, graphs, size)
-        rows += [EvaluationRow(name, metric, value, "", len(graphs)) for metric, value in values.items()]
-        arrays |= {f"{name}/{quantity}": array for quantity, array in found.items()}
-        counts = np.bincount(found["labels"], minlength=len(model.classes))
-        baselines["largest class"][name] = {"accuracy": float(counts.max() / counts.sum())}
-        baselines["blind to handedness"][name] = {"accuracy": _blind(counts, model.table)}
-    paper = {}
+
+    def measure(model: ShapeClassifier, graphs: Sequence[PointGraph]) -> Measured:
+        values, arrays = evaluate_graphs(model, graphs, recipe.training.evaluation_batch_size)
+        counts = np.bincount(arrays["labels"], minlength=len(model.classes))
+        baselines = {
+            "largest class": {"accuracy": float(counts.max() / counts.sum())},
+            "blind to handedness": {"accuracy": _blind(counts, model.table)},
+        }
+        return Measured({metric: (value, "") for metric, value in values.items()}, len(graphs), arrays, baselines)
+
+    found = evaluate_sets(run, data.test_graphs, measure, device=device)
     the_shapes = recipe.data.train is None and not recipe.data.test
     if the_shapes and (published := figure(recipe.model.product, "accuracy")):
-        paper["The Price of Freedom"] = {"turned": {"accuracy": published.value}}
-    return Evaluation(tuple(rows), baselines, paper, arrays)
+        return replace(found, paper={"The Price of Freedom": {"turned": {"accuracy": published.value}}})
+    return found
 
 
 @torch.no_grad()
