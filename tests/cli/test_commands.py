@@ -11,6 +11,7 @@ import torch
 import yaml
 from torch import nn
 
+from intertwine.training.page import write_run_page
 from intertwine.training.run import open_run
 
 QUICK = ("--scale", "smoke", "--training.threads", 1)
@@ -209,10 +210,15 @@ def test_predict_writes_and_names_files(call, toy_run, tmp_path):
     assert "b.txt" in err
 
 
-def test_report_writes_one_page(call, toy_run):
+def test_report_writes_one_page(call, toy_run, tmp_path):
     status, _, _ = call("report", toy_run.folder)
     assert status == 0
-    assert "Hello." in (toy_run.folder / "report.html").read_text()
+    text = (toy_run.folder / "report.html").read_text()
+    assert "Hello." in text
+    assert f"<title>toy/well: {toy_run.name}</title>" in text
+    assert "Points in a learned well" in text
+    assert "system: toy" in text, "the recipe is part of the page"
+    assert write_run_page(toy_run, tmp_path / "other.html").read_text() == text
 
 
 def test_reproduce_writes_results(call, tmp_path):

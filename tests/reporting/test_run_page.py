@@ -1,14 +1,13 @@
 """The parts that every run's page has, from files written here."""
 
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from intertwine.errors import DataError
-from intertwine.reporting.run_page import run_folder, symmetry_section, training_section, write_run_page
+from intertwine.reporting.run_page import symmetry_section, training_section
 from intertwine.symmetry import CheckReport
 from intertwine.symmetry.conservative import ConservativenessReport
 from intertwine.symmetry.report import EquivarianceEntry, EquivarianceReport
@@ -72,13 +71,3 @@ def test_missing_files_name_their_command_and_damaged_ones_are_refused(tmp_path)
         (tmp_path / "check.json").write_text(content)
         with pytest.raises(DataError, match="does not hold a check"):
             symmetry_section(tmp_path, "Turned.")
-
-
-def test_the_page_lies_in_the_folder_with_its_details(tmp_path):
-    (tmp_path / "recipe.yaml").write_text("seed: 31\n")
-    page = write_run_page(SimpleNamespace(folder=tmp_path), "A model", [training_section(tmp_path, {})], "Below.")
-    assert page == run_folder(str(tmp_path)) / "report.html"
-    text = page.read_text()
-    assert f"<title>A model {tmp_path.name}</title>" in text
-    assert "seed: 31" in text
-    assert "Below." in text

@@ -16,16 +16,8 @@ def main(words: list[str], console: Console) -> int | None:
     parser.add_argument("run", help="Folder of the run.")
     parser.add_argument("--output", type=str, help="File to write (default: report.html in the run).")
     args = parser.parse_args(words)
-    from intertwine.reporting import run_details, write_page
+    from intertwine.training.page import write_run_page
 
-    run = open_run(args.run)
-    system = run.system()
-    path = write_page(
-        Path(args.output).expanduser() if args.output else run.folder / "report.html",
-        f"{run.loaded().name}: {run.name}",
-        system.load("report")(run),
-        subtitle=system.summary,
-        details=run_details(run.folder),
-    )
+    path = write_run_page(open_run(args.run), Path(args.output).expanduser() if args.output else None)
     console.print(f"written to {path}", highlight=False, soft_wrap=True)
     return 0

@@ -1,4 +1,4 @@
-"""What the page of every run has: its place, the section on symmetry, and the section on the course of training.
+"""What the page of every run has: the section on symmetry, and the section on the course of training.
 
 Everything is read from the files of the run's folder, so a page needs neither the model nor the data. A section whose
 file is missing says which command writes it.
@@ -6,7 +6,7 @@ file is missing says which command writes it.
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +16,15 @@ from intertwine.errors import DataError
 from intertwine.reporting import plots
 from intertwine.reporting.files import read_columns, read_json, write_text
 from intertwine.reporting.numbers import format_duration, format_number
-from intertwine.reporting.page import Fact, Picture, Section, Table, run_details, write_page
+from intertwine.reporting.page import Fact, Picture, Section, Table
 from intertwine.symmetry import CheckReport
 
-__all__ = ["run_folder", "symmetry_section", "training_section", "write_check", "write_run_page"]
+__all__ = ["run_folder", "symmetry_section", "training_section", "write_check"]
 
 
 def run_folder(run: Any) -> Path:
     """Return the folder that something is, or has as ``folder``."""
     return Path(run if isinstance(run, str | os.PathLike) else run.folder)
-
-
-def write_run_page(run: Any, title: str, sections: Iterable[Section], subtitle: str = "") -> Path:
-    """Write ``report.html`` into a run's folder, with recipe and versions folded away at its end.
-
-    Args:
-        run: the folder, or a run that has it as ``folder``.
-        title: of the page; the folder's name is put behind it.
-        sections: in order.
-        subtitle: a line below the title.
-    """
-    folder = run_folder(run)
-    name = f"{title} {folder.resolve().name}"
-    return write_page(folder / "report.html", name, sections, subtitle=subtitle, details=run_details(folder))
 
 
 def write_check(folder: Path, report: CheckReport) -> Path:

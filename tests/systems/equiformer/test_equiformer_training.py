@@ -18,11 +18,12 @@ from intertwine.systems.equiformer.evaluate import check, evaluate
 from intertwine.systems.equiformer.model import Equiformer
 from intertwine.systems.equiformer.predict import predict, predict_files
 from intertwine.systems.equiformer.published import SPLITS, figure, published
-from intertwine.systems.equiformer.report import report, sections
+from intertwine.systems.equiformer.report import sections
 from intertwine.systems.equiformer.reproduce import reproduce, result_row
 from intertwine.systems.equiformer.settings import LossSettings
 from intertwine.systems.equiformer.training import EquiformerTraining, surface_loss
 from intertwine.training.inference import load_model
+from intertwine.training.page import write_run_page
 from intertwine.training.recipes import load_recipe
 from intertwine.training.settings import TrainingSettings
 from intertwine.training.trainer import train
@@ -252,8 +253,8 @@ def test_the_report_shows_errors_symmetry_and_training(run):
     assert "gradient" in found["Symmetry"].text
     assert found["Symmetry"].facts[0].status == "good"
     assert len(found["Predictions in detail"].pictures) == 3
-    page = report(run)
-    assert "<title>Surfaces: surfaces</title>" in page.read_text()
+    page = write_run_page(run)
+    assert "<title>equiformer/oc20_2m: surfaces</title>" in page.read_text()
 
 
 def test_the_report_says_which_command_is_missing(tmp_path):

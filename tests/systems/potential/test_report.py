@@ -2,19 +2,20 @@ import csv
 import json
 import re
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from intertwine.errors import DataError
-from intertwine.reporting import Evaluation, EvaluationRow
+from intertwine.reporting import Evaluation, EvaluationRow, write_page
 from intertwine.reporting.numbers import format_number
 from intertwine.symmetry.check import CheckReport
 from intertwine.symmetry.conservative import ConservativenessReport
 from intertwine.symmetry.report import EquivarianceEntry, EquivarianceReport
-from intertwine.systems.potential.report import report, sections
+from intertwine.systems.potential.report import sections
+from intertwine.training.page import write_run_page
+from intertwine.training.run import open_run
 
 DATA = Path(__file__).parents[2] / "data" / "botnet-3bpa-acac" / "3bpa"
 SETS = {"dev_300K": 0.055, "dev_600K": 0.098, "dev_1200K": 0.213}
@@ -148,8 +149,9 @@ def run(tmp_path_factory):
     make_check(folder)
     make_metrics(folder)
     make_dynamics(folder)
-    (folder / "recipe.yaml").write_text("system: potential\nmodel:\n  channels: 64\nseed: 1\n")
-    (folder / "versions.json").write_text('{\n  "torch": "2.13.0"\n}\n')
+    (folder / "recipe.yaml").write_text("system: potential\ndata:\n  train: a.xyz\nmodel:\n  channels: 64\nseed: 1\n")
+    about = {"recipe": "potential/3bpa", "scale": "paper", "torch": "2.13.0"}
+    (folder / "versions.json").write_text(json.dumps(about, indent=2))
     return folder
 
 
@@ -176,11 +178,11 @@ def test_the_report_of_a_full_run_has_every_part(full):
 
 
 def test_the_page_is_one_file_of_bounded_size(run):
-    page = report(SimpleNamespace(folder=run))
+    page = write_run_page(open_run(run))
     assert page == run / "report.html"
     text = page.read_text()
     assert page.stat().st_size < 8e6
-    assert "<title>Interatomic potential 3bpa-gaunt</title>" in text
+    assert "<title>potential/3bpa: 3bpa-gaunt</title>" in text
     assert "channels: 64" in text
     assert text.count('<script type="application/json">') == 14
     assert not re.search(r"<(img|iframe|link|script)[^>]*(src|href)=[\"']?http", text)
@@ -243,7 +245,7 @@ def test_every_missing_part_says_which_command_makes_it(tmp_path):
     ):
         assert command in found[title].text
         assert not found[title].figures
-    assert report(tmp_path).stat().st_size < 20_000
+    assert write_page(tmp_path / "report.html", "A run", sections(tmp_path)).stat().st_size < 20_000
 
 
 def test_parts_of_parts_may_be_missing(run, tmp_path):

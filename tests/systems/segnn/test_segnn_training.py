@@ -10,9 +10,10 @@ from intertwine.errors import DataError
 from intertwine.reporting import Evaluation, ResultRow
 from intertwine.systems.segnn.evaluate import check, evaluate, predict_samples
 from intertwine.systems.segnn.predict import predict_files
-from intertwine.systems.segnn.report import report, sections
+from intertwine.systems.segnn.report import sections
 from intertwine.systems.segnn.reproduce import reproduce
 from intertwine.training.inference import load_model
+from intertwine.training.page import write_run_page
 from intertwine.training.recipes import load_recipe
 from intertwine.training.trainer import train
 
@@ -84,7 +85,7 @@ def test_report_has_every_part_and_says_what_is_missing(run, tmp_path):
     facts = {fact.label: fact for section in full for fact in section.facts}
     assert facts["Largest symmetry error"].status == "good"
     assert "baseline" in facts["Mean squared error, test"].note
-    page = report(run)
+    page = write_run_page(run)
     assert page.stat().st_size < 8e6
     assert "attribute_lmax: 2" in page.read_text()
 

@@ -16,11 +16,12 @@ from intertwine.systems.tetris.data import SHAPES, read_point_sets
 from intertwine.systems.tetris.evaluate import check, evaluate
 from intertwine.systems.tetris.model import ShapeClassifier
 from intertwine.systems.tetris.predict import predict, predict_files
-from intertwine.systems.tetris.report import report, sections
+from intertwine.systems.tetris.report import sections
 from intertwine.systems.tetris.reproduce import reproduce
 from intertwine.systems.tetris.settings import PRODUCT_NAMES, ModelSettings
 from intertwine.systems.tetris.training import ShapeTraining
 from intertwine.training.inference import load_model
+from intertwine.training.page import write_run_page
 from intertwine.training.recipes import load_recipe
 from intertwine.training.settings import TrainingSettings
 from intertwine.training.trainer import train
@@ -222,7 +223,7 @@ def test_the_report_shows_what_the_files_say(run, tmp_path):
     confusion, scene = (picture.figure for picture in found["Accuracy"].figures)
     assert np.array(confusion.data[0].z).sum(1).tolist() == [1] * 8
     assert [trace.text[0] for trace in scene.data[2::3]] == [list(SHAPES)[i] for i in guesses]
-    page = report(run)
+    page = write_run_page(run)
     assert page.stat().st_size < 8e6
     assert "multiplicity: 1" in page.read_text()
     missing = {section.title: section.text for section in sections(tmp_path)}

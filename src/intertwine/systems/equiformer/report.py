@@ -11,9 +11,9 @@ from intertwine.reporting.accuracy import measured_metrics, metric_table, not_me
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.reporting.numbers import format_number
 from intertwine.reporting.page import Fact, Section
-from intertwine.reporting.run_page import run_folder, symmetry_section, training_section, write_run_page
+from intertwine.reporting.run_page import run_folder, symmetry_section, training_section
 
-__all__ = ["report", "sections"]
+__all__ = ["sections"]
 
 _METRICS = {
     "energy_mae": "energy MAE",
@@ -28,16 +28,6 @@ _PANELS = {
     "learning rate": {"learning rate": "learning_rate"},
 }
 _SYMMETRY = "Inputs are turned, moved and renamed at random, and outputs compared with transformed outputs."
-
-
-def report(run: Any) -> Path:
-    """Write ``report.html`` into a run folder and return its path.
-
-    Args:
-        run: the folder, or a run that has it as ``folder``.
-    """
-    subtitle = "Accuracy and symmetry of one trained EquiformerV2, as measured by `intertwine`."
-    return write_run_page(run, "Surfaces:", sections(run), subtitle)
 
 
 def sections(run: Any) -> list[Section]:

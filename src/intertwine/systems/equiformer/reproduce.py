@@ -13,9 +13,9 @@ from intertwine.reporting import ResultRow, Target
 from intertwine.symmetry import check_forces
 from intertwine.systems.equiformer.evaluate import GRID_TOLERANCE, check_batch
 from intertwine.systems.equiformer.published import figure
-from intertwine.systems.equiformer.report import report
 from intertwine.training.datasets import find_data
 from intertwine.training.experiment import baseline_errors, count_weights, measure_run, record, train_timed
+from intertwine.training.page import write_run_page
 from intertwine.training.recipes import LoadedRecipe, load_recipe
 from intertwine.training.run import Run
 
@@ -104,7 +104,7 @@ def _measure(
         found[variant, "force_jacobian_asymmetry", ""] = measured.jacobian_asymmetry
         found[variant, "energy_force_mismatch", ""] = float(measured.energy_mismatch or 0.0)
     found[variant, "parameters", ""] = count_weights(run)
-    page = report(run)
+    page = write_run_page(run)
     if console is not None:
         console.print(f"page: {page}", highlight=False, soft_wrap=True)
     return found, baseline_errors(evaluation)

@@ -26,9 +26,9 @@ from intertwine.reporting.files import read_columns, read_json
 from intertwine.reporting.molecule import view_molecule
 from intertwine.reporting.numbers import format_number
 from intertwine.reporting.page import Fact, Picture, Section, Table
-from intertwine.reporting.run_page import run_folder, symmetry_section, training_section, write_run_page
+from intertwine.reporting.run_page import run_folder, symmetry_section, training_section
 
-__all__ = ["report", "sections"]
+__all__ = ["sections"]
 
 _METRICS = {
     "energy_rmse": "energy RMSE",
@@ -54,16 +54,6 @@ _SYMMETRY = (
     "Forces that are the gradient of one energy have a symmetric Jacobian and agree with differences of "
     "the energy. If they do not, a simulation creates or loses energy."
 )
-
-
-def report(run: Any) -> Path:
-    """Write ``report.html`` into a run folder and return its path.
-
-    Args:
-        run: the folder, or a run that has it as ``folder``.
-    """
-    subtitle = "Accuracy, symmetry and dynamics of one trained model, as measured by `intertwine`."
-    return write_run_page(run, "Interatomic potential", sections(run), subtitle)
 
 
 def sections(run: Any) -> list[Section]:

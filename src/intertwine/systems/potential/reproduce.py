@@ -7,8 +7,8 @@ import torch
 
 from intertwine.reporting import ResultRow, Target
 from intertwine.systems.potential.published import figure
-from intertwine.systems.potential.report import report
 from intertwine.training.experiment import baseline_errors, measure_run, record, train_timed
+from intertwine.training.page import write_run_page
 from intertwine.training.recipes import load_recipe
 from intertwine.training.run import Run
 
@@ -74,7 +74,7 @@ def _measure(
     drift, deviation = _simulate(run, nve_steps, seed)
     found[name, "nve_drift", "meV/atom/ps"] = abs(drift)
     found[name, "nve_deviation", "meV/atom"] = deviation
-    page = report(run)
+    page = write_run_page(run)
     if console is not None:
         console.print(f"page: {page}", highlight=False, soft_wrap=True)
     return found, baseline_errors(evaluation)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from intertwine.reporting import Evaluation, ResultRow, Target
 from intertwine.systems.segnn.published import figure
-from intertwine.systems.segnn.report import report
 from intertwine.training.experiment import count_weights, measure_run, record, train_timed
+from intertwine.training.page import write_run_page
 from intertwine.training.recipes import load_recipe
 from intertwine.training.run import Run
 
@@ -73,7 +73,7 @@ def _measure(
     found = {(case, row.metric, row.unit): row.value for row in evaluation.rows if row.metric in metrics}
     found[case, "symmetry_error", ""] = checked.equivariance.worst.relative
     found[case, "weights", ""] = count_weights(run)
-    page = report(run)
+    page = write_run_page(run)
     if console is not None:
         error = found[case, "position_mse", ""]
         console.print(f"{test_set}: mean squared error {error:.4g}, page: {page}", highlight=False, soft_wrap=True)

@@ -13,10 +13,10 @@ from intertwine.reporting.accuracy import not_measured
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.reporting.numbers import format_number
 from intertwine.reporting.page import Fact, Picture, Section, Table
-from intertwine.reporting.run_page import run_folder, symmetry_section, training_section, write_run_page
+from intertwine.reporting.run_page import run_folder, symmetry_section, training_section
 from intertwine.reporting.style import COLOURS, MUTED, graph_objects, styled
 
-__all__ = ["report", "sections"]
+__all__ = ["sections"]
 
 _METRICS = {
     "accuracy": "accuracy",
@@ -32,16 +32,6 @@ _SYMMETRY = (
     "and renaming of points; a reflection must swap the scores of mirror images. A few machine epsilons are "
     "rounding."
 )
-
-
-def report(run: Any) -> Path:
-    """Write ``report.html`` into a run folder and return its path.
-
-    Args:
-        run: the folder, or a run that has it as ``folder``.
-    """
-    subtitle = "Accuracy and symmetry of one trained model, as measured by `intertwine`."
-    return write_run_page(run, "Point patterns", sections(run), subtitle)
 
 
 def sections(run: Any) -> list[Section]:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Literal
 
 from intertwine.reporting import ResultRow, Target
 from intertwine.systems.tetris.published import figure
-from intertwine.systems.tetris.report import report
 from intertwine.systems.tetris.settings import PRODUCT_NAMES, ProductName
 from intertwine.training.experiment import count_weights, measure_run, record, train_timed
+from intertwine.training.page import write_run_page
 from intertwine.training.recipes import load_recipe
 from intertwine.training.run import Run
 
@@ -77,7 +77,7 @@ def _measure(run: Run, seed: int) -> tuple[dict[str, float], dict[str, float]]:
     found["symmetry_error"] = checked.equivariance.worst.relative
     found["parameters"] = count_weights(run)
     if seed == 0:
-        report(run)  # a page holds all of its scripts: one for each product and degree is enough
+        write_run_page(run)  # a page holds all of its scripts: one for each product and degree is enough
     return found, {name: sets[test_set]["accuracy"] for name, sets in evaluation.baselines.items()}
 
 

@@ -4,14 +4,13 @@ Everything is read from the files of the run folder, so a report needs neither t
 is missing says which command writes it.
 """
 
-from pathlib import Path
 from typing import Any
 
 from intertwine.reporting.page import Section
-from intertwine.reporting.run_page import run_folder, symmetry_section, training_section, write_run_page
+from intertwine.reporting.run_page import run_folder, symmetry_section, training_section
 from intertwine.systems.segnn.report.accuracy import accuracy
 
-__all__ = ["report", "sections"]
+__all__ = ["sections"]
 
 _PANELS = {
     "squared error": {"training": "train_loss", "validation": "validation_loss"},
@@ -23,16 +22,6 @@ _SYMMETRY = (
     "compared with the transformed ones. An error of a few machine epsilons is rounding; a broken symmetry is many "
     "orders larger."
 )
-
-
-def report(run: Any) -> Path:
-    """Write ``report.html`` into a run folder and return its path.
-
-    Args:
-        run: the folder, or a run that has it as ``folder``.
-    """
-    subtitle = "Accuracy and symmetry of one trained model of charged particles, as measured by `intertwine`."
-    return write_run_page(run, "Steerable network", sections(run), subtitle)
 
 
 def sections(run: Any) -> list[Section]:
