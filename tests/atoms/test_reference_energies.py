@@ -27,6 +27,10 @@ def test_least_squares_finds_energies_that_explain_the_totals():
     assert fit_atomic_energies(structures) == pytest.approx({6: -3.0, 8: -5.0}, rel=1e-12)
 
 
+def test_without_energies_nothing_is_fitted():
+    assert fit_atomic_energies([labelled(6, 8, energy=None)]) == {}
+
+
 def test_energies_that_the_compositions_do_not_fix_are_warned_of():
     structures = [labelled(6, 8, energy=-8.0)]
     with pytest.warns(DataWarning, match="1 structures do not fix the atomic energies of C, O: compare only"):

@@ -29,10 +29,12 @@ def fit_atomic_energies(structures: Iterable[_Labelled], *, advice: str = "") ->
     totals of the compositions at hand are right, those of others mean nothing.
 
     Args:
-        structures: of which those with an energy count.
+        structures: of which those with an energy count; without any, no element has one.
         advice: what else may be done where the compositions do not fix them, for the warning.
     """
     known = [structure for structure in structures if structure.energy is not None]
+    if not known:
+        return {}
     elements = sorted({int(z) for structure in known for z in structure.numbers})
     counts = np.array([[np.count_nonzero(s.numbers == z) for z in elements] for s in known], dtype=float)
     solution, _, rank, _ = np.linalg.lstsq(counts, np.array([s.energy for s in known], dtype=float))
