@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from intertwine.errors import DataWarning
 __all__ = ["fit_atomic_energies"]
 
 
+@runtime_checkable
 class _Labelled(Protocol):
     """Atomic numbers (atoms,), and the total energy (eV) where it is known."""
 

@@ -1,12 +1,14 @@
 """Moving a batch: all its tensors to a device, those of floating point to a dtype."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
 __all__ = ["TensorBatch"]
+
+Batch = TypeVar("Batch", bound="TensorBatch")
 
 
 @dataclass(frozen=True)
@@ -19,11 +21,11 @@ class TensorBatch:
     fixed_dtype: ClassVar[frozenset[str]] = frozenset()
 
     def to(
-        self,
+        self: Batch,
         device: torch.device | str | torch.dtype | None = None,
         dtype: torch.dtype | None = None,
         non_blocking: bool = False,
-    ) -> Self:
+    ) -> Batch:
         """Return the batch on another device, with floating point tensors in another dtype.
 
         A dtype alone may stand first, as in `torch.Tensor.to`.
@@ -36,7 +38,7 @@ class TensorBatch:
             moved[name] = value.to(device=device, dtype=dtype if converts else None, non_blocking=non_blocking)
         return replace(self, **moved)
 
-    def pin_memory(self) -> Self:
+    def pin_memory(self: Batch) -> Batch:
         """Return the batch in page-locked memory, from which copies to a GPU may overlap with computing."""
         return replace(self, **{name: value.pin_memory() for name, value in self._held().items()})
 
