@@ -24,6 +24,7 @@ from intertwine.kernels.gpu.tables import Table, read_table
 
 __all__ = ["gradient", "tangent", "value"]
 
+_LETTERS = "xyw"
 _ABSENT = "an edge names a node that is not there"
 
 
