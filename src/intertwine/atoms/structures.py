@@ -5,7 +5,7 @@ A label is found wherever ASE has put it; one that is asked for and not found is
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -94,5 +94,5 @@ def read_isolated_atoms(path: str | Path, energy_key: str = "energy") -> dict[in
                 expected="one atom, of an element that has not come before",
                 fix="take the frame out, or leave `isolated_atoms` empty to fit the energies",
             )
-        energies[number] = float(structure.energy)  # type: ignore[arg-type]
+        energies[number] = float(cast("float", structure.energy))  # required above
     return dict(sorted(energies.items()))

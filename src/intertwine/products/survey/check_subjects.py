@@ -8,7 +8,7 @@ same weights, whose code is another: dense instead of sparse or fast, one edge f
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import sqrt
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -71,7 +71,7 @@ def closed_constant(name: str, product: Product) -> Callable[[int, int, int], fl
     if name.startswith("gaunt_"):
         return gaunt_constant
     if name.startswith("matrix"):
-        size: Any = getattr(product, "matrix_degree")  # noqa: B009  both kinds have it, their contract does not
+        size: int = cast("Any", product).matrix_degree  # both kinds have it, their contract does not
         return lambda l1, l2, l3: matrix_constant(l1, l2, l3, size)
     return None
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -27,7 +27,7 @@ from intertwine.products.survey.couplings import allowed_triples
 from intertwine.products.survey.expressivity import expressivity
 from intertwine.products.survey.path_counts import expressivity_closed_form
 from intertwine.products.survey.registry import find_product, list_products
-from intertwine.symmetry import equivariance_error
+from intertwine.symmetry import Symmetry, equivariance_error
 
 __all__ = ["BOUNDS", "HIGHEST_DEGREE", "CheckRow", "Quantity", "check_product", "check_products", "write_checks"]
 
@@ -158,7 +158,7 @@ def _law(
 ) -> Iterator[CheckRow]:
     module = subject.module.to(dtype)
     inputs = {name: _cast(value, dtype) for name, value in subject.inputs.items()}
-    declared = getattr(module, "symmetry")  # noqa: B009  what is in the catalogue declares it; nn.Module does not
+    declared = cast("Symmetry", module.symmetry)  # what is in the catalogue declares it; nn.Module does not
     report = equivariance_error(
         module, inputs, symmetry=replace(declared, group=O(3)), trials=trials, rng=rng, dtype=None
     )

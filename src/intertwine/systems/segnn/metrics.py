@@ -47,7 +47,7 @@ class _PositionError(Mean):
 
     def numbers(self, error: Float[Tensor, "nodes 3"]) -> Tensor:
         """Return the numbers to average."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} must define numbers(error)")
 
 
 class PositionMSE(_PositionError):
