@@ -1,0 +1,123 @@
+"""The contract of frames: from a cloud of points, a few group elements that move with it.
+
+A frame F is equivariant, ``F(g X) = g F(X)`` as sets, so that averages over it have the symmetry: the invariant
+``mean phi(h^-1 X)`` and the equivariant ``mean h Phi(h^-1 X)``, both over h in F(X).
+
+Source: Puny et al., Frame Averaging for Invariant and Equivariant Network Design, ICLR 2022, section 2.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from intertwine.errors import ShapeError
+from intertwine.groups import Group
+
+__all__ = ["Frame", "Frames"]
+
+
+@final
+@dataclass(frozen=True)
+class Frames:
+    """Elements of the frames of a batch of clouds, the same number of each.
+
+    Args:
+        linear: linear part of each element; its columns are the axes, in the coordinates of the input.
+        translation: the origin of each cloud, which all elements of its frame share.
+        weights: of the average, adding up to one for each cloud.
+        valid: whether the frame moves with the cloud. It does not where axes are arbitrary, as in a cube.
+        inverse: inverses of ``linear``; its transposes where not given, as for orthogonal groups.
+    """
+
+    linear: Float[Tensor, "batch frames d d"]
+    translation: Float[Tensor, "batch d"]
+    weights: Float[Tensor, "batch frames"]
+    valid: Bool[Tensor, " batch"]
+    inverse: Float[Tensor, "batch frames d d"] | None = None
+
+    @property
+    def count(self) -> int:
+        """Elements of each frame."""
+        return self.linear.shape[1]
+
+    @property
+    def inverse_linear(self) -> Float[Tensor, "batch frames d d"]:
+        """Inverses of the linear parts."""
+        return self.linear.mT if self.inverse is None else self.inverse
+
+    @property
+    def orientation(self) -> Float[Tensor, "batch frames"]:
+        """Signs of the determinants, which pseudoscalars and pseudovectors are multiplied by."""
+        return torch.linalg.det(self.linear).sign()
+
+
+class Frame(ABC):
+    """A map from clouds of points to elements of a group, as an immutable value."""
+
+    group: Group
+    """The group whose elements it returns."""
+    dim: int
+    """Coordinates of a point."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        points: Float[Tensor, "batch points d"],
+        mask: Bool[Tensor, "batch points"] | None = None,
+        *,
+        rng: torch.Generator | None = None,
+    ) -> Frames:
+        """Return the frames of a batch of clouds.
+
+        Args:
+            points: one cloud for each entry of the batch.
+            mask: which of its points a cloud has; all where not given.
+            rng: for frames that are drawn at random; others ignore it.
+
+        Raises:
+            ShapeError: if points have other than ``dim`` coordinates.
+            NumericsError: if a coordinate is not finite; it names the clouds.
+        """
+
+    def of_segments(
+        self,
+        points: Float[Tensor, "points d"],
+        index: Int64[Tensor, " points"],
+        count: int,
+        *,
+        rng: torch.Generator | None = None,
+    ) -> Frames:
+        """Return the frames of clouds whose points lie in one tensor.
+
+        Args:
+            points: of all clouds.
+            index: the cloud of each point, from 0 to ``count`` - 1; in any order.
+            count: number of clouds; those without points have a frame too, about the origin.
+            rng: for frames that are drawn at random.
+        """
+        padded, mask = pad_segments(points, index, count)
+        return self(padded, mask, rng=rng)
+
+
+def pad_segments(
+    points: Float[Tensor, "points d"], index: Int64[Tensor, " points"], count: int
+) -> tuple[Float[Tensor, "count longest d"], Bool[Tensor, "count longest"]]:
+    """Return clouds of one tensor as a batch padded with zeros, points in their order, and which entries are points."""
+    if points.ndim != 2 or index.shape != points.shape[:1]:
+        raise ShapeError(
+            "clouds in one tensor need the cloud of each point",
+            got={"points": tuple(points.shape), "index": tuple(index.shape)},
+            expected="(points, d) and (points,)",
+        )
+    sizes = torch.bincount(index, minlength=count)
+    order = torch.argsort(index, stable=True)
+    first = torch.cumsum(sizes, 0) - sizes
+    place = torch.arange(len(index), device=index.device) - first[index[order]]
+    longest = int(sizes.max()) if count else 0
+    padded = points.new_zeros(count, longest, points.shape[-1]).index_put((index[order], place), points[order])
+    mask = torch.arange(longest, device=index.device) < sizes.unsqueeze(1)
+    return padded, mask

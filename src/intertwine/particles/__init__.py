@@ -1,0 +1,3 @@
+"""Charged particles: an exact simulator, readers of files, samples and batches."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Clouds of points and meshes: files, samples of surfaces, neighbours, farthest points."""
+
+__all__: list[str] = []
