@@ -1,14 +1,37 @@
-"""Reading text and tables of numbers, with errors that name the file."""
+"""Small files: text and tables of numbers are read with errors that name the file, and written whole or not at all."""
 
 import csv
 import os
+import uuid
 from pathlib import Path
 
 import numpy as np
 
 from intertwine.errors import DataError
 
-__all__ = ["read_columns", "read_text"]
+__all__ = ["read_columns", "read_text", "write_bytes", "write_text"]
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
+    """Write a file whole or not at all, so that a reader never sees a part; makes the folder if needed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        with part.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> Path:
+    """Write text as UTF-8, atomically."""
+    return write_bytes(path, text.encode())
 
 
 def read_text(path: str | os.PathLike[str], fix: str | None = None) -> str:

@@ -2,36 +2,13 @@
 
 import json
 import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 from intertwine.errors import DataError
-from intertwine.files import read_columns, read_text
+from intertwine.files import read_columns, read_text, write_bytes, write_text
 
 __all__ = ["read_columns", "read_json", "read_text", "write_bytes", "write_json", "write_text"]
-
-
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> Path:
-    """Write a file whole or not at all, so that a reader never sees a part; makes the folder if needed."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with part.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-    return path
-
-
-def write_text(path: str | os.PathLike[str], text: str) -> Path:
-    """Write text as UTF-8, atomically."""
-    return write_bytes(path, text.encode())
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> Path:
