@@ -3,6 +3,7 @@
 Lengths, times, masses and charges have no units here, as in the published data.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float64
 
 from intertwine.errors import DataError
 
-__all__ = ["Samples", "fitted_time"]
+__all__ = ["Samples", "fitted_time", "position_errors", "straight_lines"]
 
 
 @dataclass(frozen=True)
@@ -105,3 +106,30 @@ def fitted_time(samples: Samples) -> float:
     moved = samples.known_targets() - samples.positions
     size = float(np.square(samples.velocities).sum())
     return float((samples.velocities * moved).sum()) / size if size > 0 else 0.0
+
+
+def position_errors(predicted: Float64[np.ndarray, "samples particles 3"], samples: Samples) -> dict[str, float]:
+    """Return the errors of predicted positions: squared and absolute over coordinates, distances over particles.
+
+    Raises:
+        DataError: if the targets are not known.
+    """
+    error = predicted - samples.known_targets()
+    return {
+        "position_mse": float(np.square(error).mean()),
+        "position_mae": float(np.abs(error).mean()),
+        "mean_distance": float(np.linalg.norm(error, axis=-1).mean()),
+    }
+
+
+def straight_lines(samples: Samples, times: Mapping[str, float]) -> dict[str, dict[str, float]]:
+    """Return the errors of predictions that know nothing of forces: no motion, and straight lines.
+
+    Args:
+        samples: with targets.
+        times: for each straight line its name and the time over which the velocity is extrapolated.
+    """
+    lines = {"no motion": 0.0, **times}
+    return {
+        name: position_errors(samples.positions + time * samples.velocities, samples) for name, time in lines.items()
+    }

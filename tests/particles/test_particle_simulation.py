@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from intertwine.errors import ConfigError
-from intertwine.systems.segnn.data import InitialStates, draw_states, simulate, simulated_samples
-from intertwine.systems.segnn.settings import SimulationSettings
+from intertwine.particles import InitialStates, SimulationSettings, draw_states, simulate, simulated_samples
 
 PUBLISHED = SimulationSettings()
 

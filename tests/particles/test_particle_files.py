@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from intertwine.errors import DataError
-from intertwine.systems.segnn.data import Samples, fitted_time, read_samples
-from intertwine.systems.segnn.evaluate import baselines
+from intertwine.particles import Samples, fitted_time, read_samples, straight_lines
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def test_published_numbers_of_the_straight_lines(published_file):
     train, test = (read_samples(published_file(f"{name}.npz"), 30, 40) for name in ("train", "test"))
     assert (len(train), len(test), test.particles) == (3000, 2000, 5)
     assert fitted_time(train) == pytest.approx(0.72372, abs=5e-6)
-    errors = baselines(test, {"fitted": fitted_time(train)})
+    errors = straight_lines(test, {"fitted": fitted_time(train)})
     assert errors["no motion"]["position_mse"] == pytest.approx(0.27154, abs=5e-6)
     assert errors["fitted"]["position_mse"] == pytest.approx(0.083562, abs=5e-7)
 

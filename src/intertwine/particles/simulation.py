@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from intertwine.errors import ConfigError
-from intertwine.systems.segnn.data.samples import Samples
-from intertwine.systems.segnn.settings import SimulationSettings
+from intertwine.particles.samples import Samples
+from intertwine.particles.settings import SimulationSettings
 
-__all__ = ["InitialStates", "draw_states", "simulate", "simulated_samples"]
+__all__ = ["InitialStates", "Split", "draw_states", "simulate", "simulated_samples"]
 
 _TIME_STEP = 0.001
 _LARGEST_FORCE = 100.0
@@ -26,7 +26,8 @@ _SPEED = 0.5
 _BOX = 5.0
 _TOGETHER = 512
 """Simulations that advance together: as many as keep the arrays of one step in the processor's cache."""
-_SPLITS = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _Frames = Float64[np.ndarray, "simulations frames particles 3"]
 
 
@@ -129,7 +130,7 @@ def _simulate_chunk(initial: InitialStates, frames: tuple[int, ...], save_every:
 @lru_cache(maxsize=8)
 def simulated_samples(
     settings: SimulationSettings,
-    split: Literal["train", "validation", "test"],
+    split: Split,
     count: int | None = None,
     start_frame: int = 30,
     end_frame: int = 40,
