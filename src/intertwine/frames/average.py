@@ -3,6 +3,7 @@
 Source: Puny et al., Frame Averaging for Invariant and Equivariant Network Design, ICLR 2022, section 2.
 """
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from intertwine.errors import ConfigError, ShapeError
+from intertwine.errors import ConfigError, DataWarning, NumericsError, ShapeError
 from intertwine.frames.folding import DenseFolding, Folding, SegmentFolding
 from intertwine.frames.frame import Frame, Frames
 from intertwine.frames.transport import kind_of
@@ -131,6 +132,7 @@ class FrameAverage(nn.Module):
         """Return the elements over which a call with these inputs averages; drawn ones in mode ``stochastic``."""
         folding = self._folding(inputs)
         frames = folding.frames(self.frame, self._cloud(inputs, folding), self.rng)
+        frames = self._with_directions(frames)
         return self._drawn(frames) if self.mode == "stochastic" else frames
 
     def canonicalise(self, **inputs: Any) -> tuple[dict[str, Any], Frames]:
@@ -183,6 +185,23 @@ class FrameAverage(nn.Module):
         if len(parts) == 1:
             return parts[0][0]
         return folding.joined(parts)
+
+    def _with_directions(self, frames: Frames) -> Frames:
+        """Mark clouds on a line as not valid where other inputs have directions, which may point across the line."""
+        others = [name for name, kind in self._kinds.items() if kind.directed and name not in self.sources]
+        if frames.rank is None or not others or torch.compiler.is_compiling():
+            return frames
+        thin = frames.rank < frames.linear.shape[-1] - 1
+        if not thin.any():
+            return frames
+        message = f"clouds on a line do not fix how {', '.join(others)} are seen across it"
+        fix = 'give the frames more than one source, such as sources={"positions": 1.0, "velocities": 1.0}'
+        policy = getattr(self.frame, "degenerate", "ignore")
+        if policy == "error":
+            raise NumericsError(message, got=f"{int(thin.sum())} of {len(thin)} clouds", fix=fix)
+        if policy == "warn":
+            warnings.warn(f"{message}, so that averages are not equivariant; {fix}", DataWarning, stacklevel=4)
+        return replace(frames, valid=frames.valid & ~thin)
 
     def _drawn(self, frames: Frames) -> Frames:
         weights = frames.weights if self.rng is None else frames.weights.to(self.rng.device)
