@@ -1,5 +1,7 @@
 """Samples, batches, graphs, settings, and the errors of predictions that know nothing of forces."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,7 @@ from intertwine.particles import (
     predict_samples,
     straight_lines,
 )
+from intertwine.particles import test_sets as splits_of_test
 
 
 @pytest.mark.parametrize(("samples", "particles"), [(1, 1), (3, 1), (1, 5), (4, 3), (0, 3)])
@@ -52,6 +55,9 @@ def test_batches_are_the_samples_in_order(samples):
         ({"end_frame": 49}, "end_frame"),
         ({"start_frame": -1}, "start_frame"),
         ({"frame_time": 0}, "frame_time"),
+        ({"test_frames": {"late": (30, 49)}}, "test_frames"),
+        ({"test_frames": {"test": (20, 30)}}, "test_frames"),
+        ({"test_frames": {"early": (20, 30)}, "train": "mine.npz"}, "test_frames"),
         ({"validation_fraction": 1.0}, "validation_fraction"),
         ({"train": ""}, "train"),
     ],
@@ -84,6 +90,14 @@ def test_straight_lines_in_closed_form(samples):
     assert found["two"] == pytest.approx(wanted(error), rel=1e-12)
     assert found["no motion"] == pytest.approx(wanted(samples.positions - samples.targets), rel=1e-12)
     assert position_errors(samples.targets, samples) == dict.fromkeys(wanted(error), 0.0)
+
+
+def test_further_test_sets_are_other_frames_of_the_same_simulations(stream):
+    settings = ParticleDataSettings(simulation=stream, test_frames={"early": (20, 30)}, test_samples=3)
+    sets = splits_of_test(settings, Path)
+    assert list(sets) == ["test", "early"]
+    np.testing.assert_array_equal(sets["early"].targets, sets["test"].positions)
+    np.testing.assert_array_equal(sets["early"].charges, sets["test"].charges)
 
 
 class Drift(torch.nn.Module):

@@ -13,17 +13,19 @@ _HOME = {
     "SampleSet": "batch",
     "Samples": "samples",
     "SimulationSettings": "settings",
+    "affine_errors": "baselines",
     "complete_graph": "batch",
     "draw_states": "simulation",
-    "fitted_time": "samples",
-    "position_errors": "samples",
+    "fitted_affine": "baselines",
+    "fitted_time": "baselines",
+    "position_errors": "baselines",
     "predict_samples": "predictions",
     "predictions_npz": "predictions",
     "predictions_table": "predictions",
     "read_samples": "files",
     "simulate": "simulation",
     "simulated_samples": "simulation",
-    "straight_lines": "samples",
+    "straight_lines": "baselines",
     "test_sets": "splits",
     "training_sets": "splits",
 }
@@ -35,8 +37,10 @@ __all__ = [
     "SampleSet",
     "Samples",
     "SimulationSettings",
+    "affine_errors",
     "complete_graph",
     "draw_states",
+    "fitted_affine",
     "fitted_time",
     "position_errors",
     "predict_samples",
@@ -51,10 +55,17 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from intertwine.particles.baselines import (
+        affine_errors,
+        fitted_affine,
+        fitted_time,
+        position_errors,
+        straight_lines,
+    )
     from intertwine.particles.batch import ParticleBatch, SampleSet, complete_graph
     from intertwine.particles.files import read_samples
     from intertwine.particles.predictions import predict_samples, predictions_npz, predictions_table
-    from intertwine.particles.samples import Samples, fitted_time, position_errors, straight_lines
+    from intertwine.particles.samples import Samples
     from intertwine.particles.settings import ParticleDataSettings, SimulationSettings
     from intertwine.particles.simulation import InitialStates, draw_states, simulate, simulated_samples
     from intertwine.particles.splits import test_sets, training_sets

@@ -3,7 +3,6 @@
 Lengths, times, masses and charges have no units here, as in the published data.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -11,7 +10,7 @@ from jaxtyping import Float64
 
 from intertwine.errors import DataError
 
-__all__ = ["Samples", "fitted_time", "position_errors", "straight_lines"]
+__all__ = ["Samples"]
 
 
 @dataclass(frozen=True)
@@ -96,40 +95,3 @@ class Samples:
                 fix="use `intertwine predict` for simulations whose future is not known",
             )
         return self.targets
-
-
-def fitted_time(samples: Samples) -> float:
-    """Return the time t that minimises ``|x + t v - target|``: the best straight line, the same for all particles.
-
-    Without any velocity it is 0.
-    """
-    moved = samples.known_targets() - samples.positions
-    size = float(np.square(samples.velocities).sum())
-    return float((samples.velocities * moved).sum()) / size if size > 0 else 0.0
-
-
-def position_errors(predicted: Float64[np.ndarray, "samples particles 3"], samples: Samples) -> dict[str, float]:
-    """Return the errors of predicted positions: squared and absolute over coordinates, distances over particles.
-
-    Raises:
-        DataError: if the targets are not known.
-    """
-    error = predicted - samples.known_targets()
-    return {
-        "position_mse": float(np.square(error).mean()),
-        "position_mae": float(np.abs(error).mean()),
-        "mean_distance": float(np.linalg.norm(error, axis=-1).mean()),
-    }
-
-
-def straight_lines(samples: Samples, times: Mapping[str, float]) -> dict[str, dict[str, float]]:
-    """Return the errors of predictions that know nothing of forces: no motion, and straight lines.
-
-    Args:
-        samples: with targets.
-        times: for each straight line its name and the time over which the velocity is extrapolated.
-    """
-    lines = {"no motion": 0.0, **times}
-    return {
-        name: position_errors(samples.positions + time * samples.velocities, samples) for name, time in lines.items()
-    }

@@ -5,6 +5,7 @@ This file imports neither torch nor numpy, so that recipes can be read and check
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from intertwine.errors import check_fields
 
@@ -19,6 +20,8 @@ class SimulationSettings:
     """Number of particles of each simulation."""
     seed: int = 43
     """Seed of the stream of random numbers that all simulations are drawn from, one after another."""
+    random_numbers: Literal["published", "independent"] = "published"
+    """Those of the published generator, or blocks of independent ones, which are drawn at once."""
     stream: tuple[int, int, int] = (10000, 2000, 2000)
     """Simulations that the stream holds for training, validation and test, in this order."""
     steps: int = 5000
@@ -64,6 +67,8 @@ class ParticleDataSettings:
     """Frame from which a prediction starts."""
     end_frame: int = 40
     """Frame whose positions are predicted."""
+    test_frames: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Further simulated test sets by name, from one frame to another, such as `{shifted: [20, 30]}`."""
     frame_time: float = 0.1
     """Time between two frames; only the baseline of constant velocity uses it."""
     simulation: SimulationSettings = field(default_factory=SimulationSettings)
@@ -87,6 +92,15 @@ class ParticleDataSettings:
             end_frame=(
                 self.start_frame < self.end_frame and (not simulated or self.end_frame < last),
                 f"later than start_frame, and before {last} in a simulation",
+            ),
+            test_frames=(
+                (
+                    simulated
+                    and "test" not in self.test_frames
+                    and all(0 <= start < end < last for start, end in self.test_frames.values())
+                )
+                or not self.test_frames,
+                f"rising frames before {last} by names other than `test`, where data are simulated",
             ),
             frame_time=(self.frame_time > 0, "more than 0"),
             **limits,

@@ -44,7 +44,9 @@ def test_sets(settings: ParticleDataSettings, find: Find) -> dict[str, Samples]:
     Args and errors are those of `training_sets`.
     """
     if not settings.test and settings.train is None:
-        return {"test": _simulated(settings, "test", settings.test_samples)}
+        frames = {"test": (settings.start_frame, settings.end_frame), **settings.test_frames}
+        count = settings.test_samples
+        return {name: simulated_samples(settings.simulation, "test", count, *pair) for name, pair in frames.items()}
     files = settings.test.items()
     return {name: _read(settings, file, find).part(stop=settings.test_samples) for name, file in files}
 

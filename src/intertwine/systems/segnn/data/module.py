@@ -6,8 +6,9 @@ from typing import Any
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from intertwine.particles.baselines import fitted_time
 from intertwine.particles.batch import ParticleBatch, SampleSet
-from intertwine.particles.samples import Samples, fitted_time
+from intertwine.particles.samples import Samples
 from intertwine.particles.splits import test_sets, training_sets
 from intertwine.systems.segnn.settings import SegnnRecipe
 from intertwine.training.datasets import find_data
