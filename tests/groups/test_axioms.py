@@ -22,11 +22,12 @@ from intertwine.groups import (
     O,
     ProductGroup,
     SymmetricGroup,
+    T,
 )
 
 EPS = torch.finfo(torch.float64).eps
 GROUPS = [
-    *(kind(n) for kind in (O, SO, E, SE) for n in (1, 2, 3, 4)),
+    *(kind(n) for kind in (O, SO, E, SE, T) for n in (1, 2, 3, 4)),
     *(kind(n) for kind in (GLPlus, SL, Affine) for n in (2, 3)),
     SymmetricGroup(1),
     SymmetricGroup(5),

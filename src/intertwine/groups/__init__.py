@@ -12,6 +12,7 @@ from intertwine.groups.parse import parse_group
 from intertwine.groups.permutations import SymmetricGroup
 from intertwine.groups.planar import CyclicGroup, DihedralGroup
 from intertwine.groups.product import ProductGroup
+from intertwine.groups.translations import T
 
 __all__ = [
     "SE",
@@ -28,6 +29,7 @@ __all__ = [
     "O",
     "ProductGroup",
     "SymmetricGroup",
+    "T",
     "homogeneous",
     "parse_group",
 ]

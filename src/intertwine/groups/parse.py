@@ -16,6 +16,7 @@ from intertwine.groups.orthogonal import SO, O
 from intertwine.groups.permutations import SymmetricGroup
 from intertwine.groups.planar import CyclicGroup, DihedralGroup
 from intertwine.groups.product import ProductGroup
+from intertwine.groups.translations import T
 
 __all__ = ["parse_group"]
 
@@ -24,6 +25,7 @@ _MAKERS: dict[str, Callable[[int], Group]] = {
     "SO": SO,
     "E": E,
     "SE": SE,
+    "T": T,
     "S": SymmetricGroup,
     "C": CyclicGroup,
     "D": DihedralGroup,
@@ -31,7 +33,7 @@ _MAKERS: dict[str, Callable[[int], Group]] = {
     "SL": SL,
     "Affine": Affine,
 }
-_NAMES = ("O(n)", "SO(n)", "E(n)", "SE(n)", "S_n", "C_n", "D_n", "GL+(n)", "SL(n)", "Affine(n)")
+_NAMES = ("O(n)", "SO(n)", "E(n)", "SE(n)", "T(n)", "S_n", "C_n", "D_n", "GL+(n)", "SL(n)", "Affine(n)")
 _FACTOR = re.compile(r"(?P<name>[A-Za-z]+\+?)(?:\(\s*(?P<a>\w+)\s*\)|_?(?P<b>\d+|n))")
 
 
