@@ -23,3 +23,7 @@ __all__ = [
     "sample_surface",
     "write_cloud",
 ]
+from intertwine.points.farthest import FarthestPoints, farthest_points
+from intertwine.points.ragged import check_clouds, cloud_sizes, pad_clouds
+
+__all__ = ["FarthestPoints", "check_clouds", "cloud_sizes", "farthest_points", "pad_clouds"]
