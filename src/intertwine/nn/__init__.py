@@ -5,6 +5,8 @@ from intertwine.nn.gate import Gate, NormActivation
 from intertwine.nn.linear import Linear, TypedLinear
 from intertwine.nn.message_passing import message_passing
 from intertwine.nn.norm import IrrepsNorm
+from intertwine.nn.perceptron import affine_map, perceptron
+from intertwine.nn.pointnet import PointNet
 from intertwine.nn.radial import BesselBasis, CosineCutoff, GaussianBasis, PolynomialCutoff, RadialNetwork
 from intertwine.nn.vector_neurons import VNBatchNorm, VNLeakyReLU, VNLinear, VNMaxPool, VNMeanPool
 
@@ -17,6 +19,7 @@ __all__ = [
     "Linear",
     "NormActivation",
     "NormalizedActivation",
+    "PointNet",
     "PolynomialCutoff",
     "RadialNetwork",
     "TypedLinear",
@@ -25,5 +28,7 @@ __all__ = [
     "VNLinear",
     "VNMaxPool",
     "VNMeanPool",
+    "affine_map",
     "message_passing",
+    "perceptron",
 ]
