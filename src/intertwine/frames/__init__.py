@@ -5,6 +5,7 @@ from intertwine.frames.centroid import CentroidFrame
 from intertwine.frames.eigen import symmetric_eigh
 from intertwine.frames.frame import Frame, Frames, pad_segments
 from intertwine.frames.pca import PCAFrame
+from intertwine.frames.piecewise import Memberships, PiecewiseFrameAverage, move_parts, piecewise_error
 from intertwine.frames.stability import Stability, measure_stability
 
 __all__ = [
@@ -12,9 +13,13 @@ __all__ = [
     "Frame",
     "FrameAverage",
     "Frames",
+    "Memberships",
     "PCAFrame",
+    "PiecewiseFrameAverage",
     "Stability",
     "measure_stability",
+    "move_parts",
     "pad_segments",
+    "piecewise_error",
     "symmetric_eigh",
 ]
