@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from intertwine.errors import DataWarning, GroupError, NumericsError, ShapeError
-from intertwine.frames import CentroidFrame, PCAFrame
+from intertwine.frames import CentroidFrame, PCAFrame, symmetric_eigh
 from intertwine.frames.moments import cloud_moments
 from intertwine.groups import O, parse_group
 
@@ -24,7 +24,7 @@ def test_moments_of_the_golden_cloud(golden):
     origin, covariance = cloud_moments(golden[None], None, centred=True)
     expected = torch.tensor([-0.16439608, -0.01561753, 0.13221509], dtype=torch.float64)
     torch.testing.assert_close(origin[0], expected, rtol=0, atol=1e-8)
-    values = PCAFrame("E(3)").spectrum(covariance, torch.float64).values[0]
+    values = symmetric_eigh(covariance)[0][0]
     expected = torch.tensor([0.03067099, 1.51823857, 5.78212823], dtype=torch.float64)
     torch.testing.assert_close(values, expected, rtol=0, atol=1e-7)
 

@@ -5,5 +5,21 @@ from intertwine.frames.centroid import CentroidFrame
 from intertwine.frames.eigen import symmetric_eigh
 from intertwine.frames.frame import Frame, Frames, pad_segments
 from intertwine.frames.pca import PCAFrame
+from intertwine.frames.piecewise import Memberships, PiecewiseFrameAverage, move_parts, piecewise_error
+from intertwine.frames.stability import Stability, measure_stability
 
-__all__ = ["CentroidFrame", "Frame", "FrameAverage", "Frames", "PCAFrame", "pad_segments", "symmetric_eigh"]
+__all__ = [
+    "CentroidFrame",
+    "Frame",
+    "FrameAverage",
+    "Frames",
+    "Memberships",
+    "PCAFrame",
+    "PiecewiseFrameAverage",
+    "Stability",
+    "measure_stability",
+    "move_parts",
+    "pad_segments",
+    "piecewise_error",
+    "symmetric_eigh",
+]
