@@ -5,6 +5,8 @@ from typing import Literal
 
 from intertwine.systems.frame_averaging.settings.graphs import GraphsTask
 from intertwine.systems.frame_averaging.settings.normals import NormalsTask
+
+from intertwine.errors import ConfigError
 from intertwine.systems.frame_averaging.settings.particles import ParticlesTask
 
 from intertwine.errors import ConfigError
