@@ -26,13 +26,14 @@ from intertwine.groups import (
     ProductGroup,
     ProperLorentz,
     SymmetricGroup,
+    T,
     U,
     complex_to_real,
 )
 
 EPS = torch.finfo(torch.float64).eps
 GROUPS = [
-    *(kind(n) for kind in (O, SO, E, SE) for n in (1, 2, 3, 4)),
+    *(kind(n) for kind in (O, SO, E, SE, T) for n in (1, 2, 3, 4)),
     *(kind(n) for kind in (GL, GLPlus, SL, Affine) for n in (2, 3)),
     *(kind(n) for kind in (Lorentz, ProperLorentz) for n in (2, 3, 4)),
     *(kind(n) for kind in (U, SU) for n in (1, 2, 3)),

@@ -66,7 +66,7 @@ def test_spellings(text, group):
         ("affine(3)", "Affine(3)"),
         ("C4v", "C_4"),
         ("O(n)", "O(3)"),
-        ("O(3) x T_5", "S_5"),
+        ("O(3) x Sn_5", "S_5"),
         ("", "SO(3)"),
     ],
 )
@@ -75,7 +75,7 @@ def test_unknown_names_get_the_list_and_the_nearest(text, suggestion):
         parse_group(text)
     assert caught.value.got == text
     assert "SE(n)" in caught.value.expected
-    if text != "O(3) x T_5" and text:
+    if text != "O(3) x Sn_5" and text:
         assert suggestion in caught.value.fix
     assert parse_group(caught.value.fix.split("'")[1])
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from intertwine.errors import ShapeError
 from intertwine.groups import Group
 
-__all__ = ["Frame", "Frames"]
+__all__ = ["Frame", "Frames", "pad_segments"]
 
 
 @final
@@ -31,6 +31,9 @@ class Frames:
         weights: of the average, adding up to one for each cloud.
         valid: whether the frame moves with the cloud. It does not where axes are arbitrary, as in a cube.
         inverse: inverses of ``linear``; its transposes where not given, as for orthogonal groups.
+        rank: dimensions that the points of each cloud span about its origin; not known where not given.
+        span: projections on what they span, for frames whose axes beyond it mean nothing: vectors that a network gives
+            are projected. Averages over all signs of an axis need no projection.
     """
 
     linear: Float[Tensor, "batch frames d d"]
@@ -38,6 +41,8 @@ class Frames:
     weights: Float[Tensor, "batch frames"]
     valid: Bool[Tensor, " batch"]
     inverse: Float[Tensor, "batch frames d d"] | None = None
+    rank: Int64[Tensor, " batch"] | None = None
+    span: Float[Tensor, "batch d d"] | None = None
 
     @property
     def count(self) -> int:
@@ -60,8 +65,11 @@ class Frame(ABC):
 
     group: Group
     """The group whose elements it returns."""
-    dim: int
-    """Coordinates of a point."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Coordinates of a point."""
 
     @abstractmethod
     def __call__(

@@ -13,6 +13,7 @@ from intertwine.groups.parse import parse_group
 from intertwine.groups.permutations import SymmetricGroup
 from intertwine.groups.planar import CyclicGroup, DihedralGroup
 from intertwine.groups.product import ProductGroup
+from intertwine.groups.translations import T
 from intertwine.groups.unitary import SU, U, complex_to_real, real_to_complex
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "ProductGroup",
     "ProperLorentz",
     "SymmetricGroup",
+    "T",
     "U",
     "complex_to_real",
     "homogeneous",

@@ -17,6 +17,7 @@ from intertwine.groups.orthogonal import SO, O
 from intertwine.groups.permutations import SymmetricGroup
 from intertwine.groups.planar import CyclicGroup, DihedralGroup
 from intertwine.groups.product import ProductGroup
+from intertwine.groups.translations import T
 from intertwine.groups.unitary import SU, U
 
 __all__ = ["parse_group"]
@@ -26,6 +27,7 @@ _MAKERS: dict[str, Callable[[int], Group]] = {
     "SO": SO,
     "E": E,
     "SE": SE,
+    "T": T,
     "S": SymmetricGroup,
     "C": CyclicGroup,
     "D": DihedralGroup,
@@ -38,7 +40,7 @@ _MAKERS: dict[str, Callable[[int], Group]] = {
 }
 _LORENTZ: dict[str, Callable[[int], Group]] = {"O": Lorentz, "SO": ProperLorentz}
 _NAMES = (
-    *("O(n)", "SO(n)", "E(n)", "SE(n)", "S_n", "C_n", "D_n", "GL(n)", "GL+(n)", "SL(n)", "Affine(n)"),
+    *("O(n)", "SO(n)", "E(n)", "SE(n)", "T(n)", "S_n", "C_n", "D_n", "GL(n)", "GL+(n)", "SL(n)", "Affine(n)"),
     *("O(1,n)", "SO(1,n)", "U(n)", "SU(n)"),
 )
 _FACTOR = re.compile(r"(?P<name>[A-Za-z]+\+?)(?:\(\s*(?P<time>1\s*,\s*)?(?P<a>\w+)\s*\)|_?(?P<b>\d+|n))")
