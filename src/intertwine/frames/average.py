@@ -4,7 +4,6 @@ Source: Puny et al., Frame Averaging for Invariant and Equivariant Network Desig
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from intertwine.errors import ConfigError, ShapeError
+from intertwine.frames.choosing import drawn_elements, part_of_elements, with_directions
 from intertwine.frames.folding import DenseFolding, Folding, SegmentFolding
 from intertwine.frames.frame import Frame, Frames
 from intertwine.frames.transport import kind_of
@@ -122,7 +122,7 @@ class FrameAverage(nn.Module):
         parts = range(0, frames.count, self.chunk or frames.count)
         outputs = None
         for start in parts:
-            part = _slice(frames, start, self.chunk or frames.count)
+            part = part_of_elements(frames, start, self.chunk or frames.count)
             found = self._run(given, part, folding)
             outputs = found if outputs is None else _added(outputs, found)
         return outputs
@@ -131,7 +131,8 @@ class FrameAverage(nn.Module):
         """Return the elements over which a call with these inputs averages; drawn ones in mode ``stochastic``."""
         folding = self._folding(inputs)
         frames = folding.frames(self.frame, self._cloud(inputs, folding), self.rng)
-        return self._drawn(frames) if self.mode == "stochastic" else frames
+        frames = self._with_directions(frames)
+        return drawn_elements(frames, self.samples, self.rng) if self.mode == "stochastic" else frames
 
     def canonicalise(self, **inputs: Any) -> tuple[dict[str, Any], Frames]:
         """Return the inputs of the backbone as seen from all elements, and these, for averages of your own."""
@@ -184,17 +185,10 @@ class FrameAverage(nn.Module):
             return parts[0][0]
         return folding.joined(parts)
 
-    def _drawn(self, frames: Frames) -> Frames:
-        weights = frames.weights if self.rng is None else frames.weights.to(self.rng.device)
-        chosen = torch.multinomial(weights, self.samples, replacement=True, generator=self.rng)
-        rows = torch.arange(len(chosen), device=frames.linear.device).unsqueeze(1)
-        chosen = chosen.to(rows.device)
-        return replace(
-            frames,
-            linear=frames.linear[rows, chosen],
-            weights=torch.full_like(frames.weights[:, :1], 1 / self.samples).expand(-1, self.samples),
-            inverse=None if frames.inverse is None else frames.inverse[rows, chosen],
-        )
+    def _with_directions(self, frames: Frames) -> Frames:
+        others = [name for name, kind in self._kinds.items() if kind.directed and name not in self.sources]
+        fix = 'give the frames more than one source, such as sources={"positions": 1.0, "velocities": 1.0}'
+        return with_directions(frames, self.frame, others, fix)
 
     def _folding(self, given: Mapping[str, Any]) -> Folding:
         by_kind = {kind: given.get(name) for name, kind in self.inputs.items() if kind in _STRUCTURE}
@@ -247,18 +241,6 @@ class FrameAverage(nn.Module):
                 got={name: getattr(self, name) for name in expected},
                 expected=expected,
             )
-
-
-def _slice(frames: Frames, start: int, length: int) -> Frames:
-    if length >= frames.count:
-        return frames
-    part = slice(start, start + length)
-    return replace(
-        frames,
-        linear=frames.linear[:, part],
-        weights=frames.weights[:, part],
-        inverse=None if frames.inverse is None else frames.inverse[:, part],
-    )
 
 
 def _added(one: Any, other: Any) -> Any:

@@ -103,11 +103,13 @@ class PCAFrame(Frame):
         return self.group.n  # pyright: ignore[reportAttributeAccessIssue] - all four groups have it
 
     @property
-    def _centred(self) -> bool:
+    def centred(self) -> bool:
+        """Whether the origin is the centroid."""
         return isinstance(self.group, E | SE)
 
     @property
-    def _proper(self) -> bool:
+    def proper(self) -> bool:
+        """Whether the elements are rotations only."""
         return isinstance(self.group, SE | SO)
 
     def __call__(
@@ -120,7 +122,7 @@ class PCAFrame(Frame):
         """Return the frames of a batch of clouds; see `Frame`."""
         check_clouds(points, mask, self.dim, str(self))
         used = points if self.differentiate else points.detach()
-        origin, covariance = cloud_moments(used, mask, centred=self._centred)
+        origin, covariance = cloud_moments(used, mask, centred=self.centred)
         return self._of_moments(origin, covariance, points.dtype, lambda: (used, mask), rng)
 
     def of_segments(
@@ -134,19 +136,16 @@ class PCAFrame(Frame):
         """Return the frames of clouds whose points lie in one tensor; see `Frame`."""
         check_clouds(points.unsqueeze(0), None, self.dim, str(self))
         used = points if self.differentiate else points.detach()
-        origin, covariance = segment_moments(used, index, count, centred=self._centred)
+        origin, covariance = segment_moments(used, index, count, centred=self.centred)
         return self._of_moments(origin, covariance, points.dtype, lambda: pad_segments(used, index, count), rng)
 
-    def spectrum(self, covariance: Float[Tensor, "batch d d"], dtype: torch.dtype) -> Spectrum:
-        """Return what the covariances of clouds with coordinates of this precision say of their axes."""
-        return self._spectrum(symmetric_eigh(covariance)[0], dtype)
+    def spectrum_of(self, values: Float[Tensor, "batch d"], dtype: torch.dtype) -> Spectrum:
+        """Return what eigenvalues of covariances of clouds with coordinates of this precision say of the axes."""
+        tolerance = default_tolerance(dtype) if self.tolerance is None else self.tolerance
+        return Spectrum(values.detach(), dtype, tolerance)
 
     def __str__(self) -> str:
         return f"PCA frames of {self.group}"
-
-    def _spectrum(self, values: Tensor, dtype: torch.dtype) -> Spectrum:
-        tolerance = default_tolerance(dtype) if self.tolerance is None else self.tolerance
-        return Spectrum(values.detach(), dtype, tolerance)
 
     def _of_moments(
         self,
@@ -157,7 +156,7 @@ class PCAFrame(Frame):
         rng: torch.Generator | None,
     ) -> Frames:
         values, axes = symmetric_eigh(covariance)
-        spectrum = self._spectrum(values, dtype)
+        spectrum = self.spectrum_of(values, dtype)
         valid = spectrum.valid
         broken = False if torch.compiler.is_compiling() else not bool(valid.all())
         if broken:
@@ -188,7 +187,7 @@ class PCAFrame(Frame):
             axes = axes.flip(-1)
         if self.signs == "fixed":
             axes = axes * torch.where(axes.sum(-2, keepdim=True) >= 0, 1.0, -1.0)
-        if self._proper:
+        if self.proper:
             orientation = torch.linalg.det(axes).sign()[..., None, None]
             axes = torch.cat([axes[..., :-1], axes[..., -1:] * orientation], dim=-1)
         if self.signs == "fixed":
@@ -196,7 +195,7 @@ class PCAFrame(Frame):
         choices = [
             signs
             for signs in itertools.product((1.0, -1.0), repeat=self.dim)
-            if not self._proper or math.prod(signs) > 0
+            if not self.proper or math.prod(signs) > 0
         ]
         table = torch.tensor(choices, dtype=axes.dtype, device=axes.device)
         return axes.unsqueeze(1) * table[:, None, :]

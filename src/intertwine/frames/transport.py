@@ -37,6 +37,11 @@ class Kind(ABC):
     def representation(self) -> Representation:
         """The same as a representation, for the declaration of a symmetry."""
 
+    @property
+    def directed(self) -> bool:
+        """Whether data have directions, and not only signs."""
+        return True
+
     @abstractmethod
     def into(self, x: Tensor, frames: Frames, index: Int64[Tensor, " items"] | None) -> Tensor:
         """Return data in the coordinates of each element, with an axis of frames after the first."""
@@ -76,6 +81,10 @@ class _Scalars(Kind):
     @property
     def representation(self) -> Representation:
         return Cartesian(0, pseudo=True) if self.pseudo else Invariant()
+
+    @property
+    def directed(self) -> bool:
+        return False
 
     def into(self, x: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
         repeated = x.unsqueeze(1).expand(-1, frames.count, *[-1] * (x.ndim - 1))
@@ -158,6 +167,10 @@ class _Irreps(Kind):
     @property
     def representation(self) -> Representation:
         return IrrepsTensor(self.irreps)
+
+    @property
+    def directed(self) -> bool:
+        return self.irreps.lmax > 0
 
     def into(self, x: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
         return self._changed(x.unsqueeze(1), frames.linear.mT, index)

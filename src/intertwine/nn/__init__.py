@@ -6,6 +6,7 @@ from intertwine.nn.linear import Linear, TypedLinear
 from intertwine.nn.message_passing import message_passing
 from intertwine.nn.norm import IrrepsNorm
 from intertwine.nn.radial import BesselBasis, CosineCutoff, GaussianBasis, PolynomialCutoff, RadialNetwork
+from intertwine.nn.vector_neurons import VNBatchNorm, VNLeakyReLU, VNLinear, VNMaxPool, VNMeanPool
 
 __all__ = [
     "BesselBasis",
@@ -19,5 +20,10 @@ __all__ = [
     "PolynomialCutoff",
     "RadialNetwork",
     "TypedLinear",
+    "VNBatchNorm",
+    "VNLeakyReLU",
+    "VNLinear",
+    "VNMaxPool",
+    "VNMeanPool",
     "message_passing",
 ]

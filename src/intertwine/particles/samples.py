@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from intertwine.errors import DataError
 
-__all__ = ["Samples", "fitted_time"]
+__all__ = ["Samples"]
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,3 @@ class Samples:
                 fix="use `intertwine predict` for simulations whose future is not known",
             )
         return self.targets
-
-
-def fitted_time(samples: Samples) -> float:
-    """Return the time t that minimises ``|x + t v - target|``: the best straight line, the same for all particles.
-
-    Without any velocity it is 0.
-    """
-    moved = samples.known_targets() - samples.positions
-    size = float(np.square(samples.velocities).sum())
-    return float((samples.velocities * moved).sum()) / size if size > 0 else 0.0

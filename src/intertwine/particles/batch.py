@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from intertwine.graphs import TensorBatch
-from intertwine.systems.segnn.data.samples import Samples
+from intertwine.particles.samples import Samples
 
 __all__ = ["ParticleBatch", "SampleSet", "complete_graph"]
 
