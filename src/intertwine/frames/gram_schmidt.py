@@ -78,11 +78,9 @@ def complete_axes(
     d, given = axes.shape[-2:]
     done = torch.where(found.unsqueeze(-2), axes, 0.0)
     identity = torch.eye(d, dtype=axes.dtype, device=axes.device)
-    columns = [done[..., i] for i in range(given)] + [torch.zeros_like(axes[..., 0])] * (d - given)
-    if not given:
-        columns = [axes.new_zeros(*axes.shape[:-2], d)] * d
+    columns = [done[..., i] for i in range(given)] + [axes.new_zeros(*axes.shape[:-2], d)] * (d - given)
     for place in range(d):
-        free = 1 - sum(column.detach().abs().square() for column in columns)
+        free = 1 - torch.stack(columns).detach().abs().square().sum(0)
         unit = identity[free.argmax(-1)]
         others = [column for i, column in enumerate(columns) if i != place]
         new, _ = _next_axis(unit, others, 0.0)
@@ -97,9 +95,7 @@ def turn_last(axes: Inexact[Tensor, "*batch d d"]) -> Inexact[Tensor, "*batch d 
     return torch.cat([axes[..., :-1], axes[..., -1:] * factor], dim=-1)
 
 
-def projection(
-    axes: Inexact[Tensor, "*batch d d"], found: Bool[Tensor, "*batch d"]
-) -> Inexact[Tensor, "*batch d d"]:
+def projection(axes: Inexact[Tensor, "*batch d d"], found: Bool[Tensor, "*batch d"]) -> Inexact[Tensor, "*batch d d"]:
     """Return the projections on the axes that are found; exactly the identity where all are."""
     kept = torch.where(found.unsqueeze(-2), axes, 0.0)
     identity = torch.eye(axes.shape[-1], dtype=axes.dtype, device=axes.device)

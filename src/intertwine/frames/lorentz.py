@@ -64,9 +64,7 @@ class LorentzFrame(Frame):
     ) -> None:
         chosen = parse_group(group) if isinstance(group, str) else group
         if not isinstance(chosen, Lorentz | ProperLorentz):
-            raise GroupError(
-                "there are no Lorentz frames of this group", got=str(chosen), expected="O(1,m) or SO(1,m)"
-            )
+            raise GroupError("there are no Lorentz frames of this group", got=str(chosen), expected="O(1,m) or SO(1,m)")
         object.__setattr__(self, "group", chosen)
         object.__setattr__(self, "tolerance", tolerance)
         object.__setattr__(self, "differentiate", differentiate)
@@ -118,9 +116,7 @@ class LorentzFrame(Frame):
 
 def _axes(
     seen: Float[Tensor, "batch points d"], eta: Float[Tensor, " d"], tolerance: float, epsilon: float
-) -> tuple[
-    Float[Tensor, "batch d d"], Float[Tensor, "batch d"], Bool[Tensor, "batch d"], Bool[Tensor, " batch"]
-]:
+) -> tuple[Float[Tensor, "batch d d"], Float[Tensor, "batch d"], Bool[Tensor, "batch d"], Bool[Tensor, " batch"]]:
     """Return axes in the order found, their signs in the metric, which come from vectors, and whether none is missed.
 
     What is new in a vector counts as null below ``tolerance`` of the largest product, which no boost changes, and below

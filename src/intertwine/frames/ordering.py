@@ -73,7 +73,9 @@ def _refined(classes: Int64[Tensor, "batch points"], values: Tensor, smallest: T
     return torch.empty_like(classes).scatter(-1, order, numbers)
 
 
-def _tied(classes: Int64[Tensor, "batch points"], present: Bool[Tensor, "batch points"]) -> Bool[Tensor, "batch points"]:
+def _tied(
+    classes: Int64[Tensor, "batch points"], present: Bool[Tensor, "batch points"]
+) -> Bool[Tensor, "batch points"]:
     """Return which points share their class with others."""
     sizes = torch.zeros_like(classes).scatter_add(-1, classes, present.long())
     return present & (sizes.gather(-1, classes) > 1)

@@ -22,14 +22,21 @@ class SplitAxes:
     """Axes of changed covariances.
 
     Args:
-        axes: unit eigenvectors as columns, eigenvalues ascending; zero where the eigenvalue is.
+        axes: unit eigenvectors as columns, eigenvalues ascending.
+        null: which eigenvalues are zero.
         weights: ``1 + z`` of each point: how often it is counted.
         split: whether all eigenvalues that are not zero now differ.
     """
 
     axes: Float[Tensor, "batch d d"]
+    null: Bool[Tensor, "batch d"]
     weights: Float[Tensor, "batch points"]
     split: Bool[Tensor, " batch"]
+
+    @property
+    def projected(self) -> Float[Tensor, "batch d d"]:
+        """The axes, zero where the eigenvalue is: what is mapped back by them lies in the span of the points."""
+        return torch.where(self.null.unsqueeze(-2), 0.0, self.axes)
 
 
 def split_degenerate(
@@ -41,15 +48,16 @@ def split_degenerate(
 ) -> SplitAxes:
     """Return the principal axes of ``P^T diag(1 + z) P`` with z >= 0 on the fewest first points that split them.
 
-    While two eigenvalues that are not zero coincide, the first point, in the order given, that has a share of its length
-    along their axes (at least a tenth of the largest share of any point) is counted more: by ``z = 2^-k tr(C) / (d |p|^2)``, k = 0, 1, ... from one point to the next, so that steps are
-    as large as the eigenvalues themselves, whatever the number of points, and differ from each other. Clouds whose
-    eigenvalues differ keep z = 0. The axes move with the cloud, ``A(P R^T) = R A(P)`` up to signs, but they depend on
-    the order of the points: with them a backbone that does not mind this order loses that symmetry.
+    While two eigenvalues that are not zero coincide, one more point is counted more: the first, in the order given,
+    that has a share of its length along their axes (at least a tenth of the largest share of any point). It is counted
+    more by ``z = 2^-k tr(C) / (d |p|^2)``, k = 0, 1, ... from one point to the next, so that steps are as large as the
+    eigenvalues themselves, whatever the number of points, and differ from each other. Clouds whose eigenvalues differ
+    keep z = 0. The axes move with the cloud, ``A(P R^T) = R A(P)`` up to signs, but they depend on the order of the
+    points: with them a backbone that does not mind this order loses that symmetry.
 
     At most 2 d points are chosen. Two eigenvalues may then still coincide, within ``tolerance``, for points placed on
     purpose; ``split`` is False for these clouds. Coincident points, one point and none have only zero eigenvalues,
-    and axes of zero length.
+    and axes that mean nothing.
 
     Args:
         points: seen from the origin of their cloud; entries that are no points are not read.
@@ -76,7 +84,7 @@ def split_degenerate(
         weights = torch.where(chosen, 1 + step * 2.0**-count, weights)
         values, axes = symmetric_eigh(seen.mT @ (weights.unsqueeze(-1) * seen))
         spectrum = Spectrum(values.detach(), dtype, tolerance)
-    return SplitAxes(torch.where(spectrum.null.unsqueeze(-2), 0.0, axes), weights, spectrum.valid)
+    return SplitAxes(axes, spectrum.null, weights, spectrum.valid)
 
 
 def _repeated(spectrum: Spectrum) -> Bool[Tensor, "batch d"]:

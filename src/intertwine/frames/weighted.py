@@ -66,9 +66,7 @@ class WeightedFrame(Frame):
     tuples: int | None = None
     differentiate: bool = False
 
-    def __init__(
-        self, group: str | Group = "E(3)", *, tuples: int | None = None, differentiate: bool = False
-    ) -> None:
+    def __init__(self, group: str | Group = "E(3)", *, tuples: int | None = None, differentiate: bool = False) -> None:
         chosen = parse_group(group) if isinstance(group, str) else group
         if not isinstance(chosen, E | SE | O | SO):
             raise GroupError(
