@@ -9,6 +9,7 @@ from intertwine.frames.minimal import MinimalFrame
 from intertwine.frames.ordering import PointOrder, canonical_order
 from intertwine.frames.pca import PCAFrame
 from intertwine.frames.perturb import SplitAxes, split_degenerate
+from intertwine.frames.piecewise import Memberships, PiecewiseFrameAverage, move_parts, piecewise_error
 from intertwine.frames.stability import Stability, measure_stability
 from intertwine.frames.weighted import WeightedFrame
 
@@ -18,15 +19,19 @@ __all__ = [
     "FrameAverage",
     "Frames",
     "LorentzFrame",
+    "Memberships",
     "MinimalFrame",
     "PCAFrame",
+    "PiecewiseFrameAverage",
     "PointOrder",
     "SplitAxes",
     "Stability",
     "WeightedFrame",
     "canonical_order",
     "measure_stability",
+    "move_parts",
     "pad_segments",
+    "piecewise_error",
     "split_degenerate",
     "symmetric_eigh",
 ]

@@ -46,16 +46,30 @@ def about_origin(
 
 
 def segment_moments(
-    points: Float[Tensor, "points d"], index: Int64[Tensor, " points"], count: int, *, centred: bool
+    points: Float[Tensor, "points d"],
+    index: Int64[Tensor, " points"],
+    count: int,
+    *,
+    centred: bool,
+    weights: Float[Tensor, " points"] | None = None,
 ) -> tuple[Float[Tensor, "count d"], Float[Tensor, "count d d"]]:
-    """Return the origin and the covariance of each segment, in float64; the arguments are those of `cloud_moments`."""
+    """Return the origin and the covariance of each segment, in float64.
+
+    Args:
+        points: of all segments.
+        index: the segment of each point.
+        count: number of segments.
+        centred: as in `cloud_moments`.
+        weights: how much each point counts; all alike where not given.
+    """
     wide = points.double()
+    shares = torch.ones_like(wide[:, :1]) if weights is None else weights.double().unsqueeze(1)
     origin = wide.new_zeros(count, wide.shape[-1])
     if centred:
-        sizes = segment_sum(torch.ones_like(wide[:, :1]), index, count)
-        origin = segment_sum(wide, index, count) / sizes.clamp(min=1)
+        total = segment_sum(shares, index, count)
+        origin = segment_sum(shares * wide, index, count) / torch.where(total > 0, total, 1.0)
         wide = wide - origin.index_select(0, index)
-    return origin, segment_sum(wide.unsqueeze(-1) * wide.unsqueeze(-2), index, count)
+    return origin, segment_sum((shares * wide).unsqueeze(-1) * wide.unsqueeze(-2), index, count)
 
 
 def check_clouds(points: Tensor, mask: Tensor | None, dim: int, what: str) -> None:

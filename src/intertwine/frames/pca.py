@@ -137,11 +137,15 @@ class PCAFrame(Frame):
         count: int,
         *,
         rng: torch.Generator | None = None,
+        weights: Float[Tensor, " points"] | None = None,
     ) -> Frames:
-        """Return the frames of clouds whose points lie in one tensor; see `Frame`."""
+        """Return the frames of clouds whose points lie in one tensor; see `Frame`.
+
+        ``weights`` say how much each point counts, as the memberships of soft parts do.
+        """
         check_clouds(points.unsqueeze(0), None, self.dim, str(self))
         used = points if self.differentiate else points.detach()
-        origin, covariance = segment_moments(used, index, count, centred=self.centred)
+        origin, covariance = segment_moments(used, index, count, centred=self.centred, weights=weights)
         return self._of_moments(origin, covariance, points.dtype, lambda: pad_segments(used, index, count), rng)
 
     def spectrum_of(self, values: Float[Tensor, "batch d"], dtype: torch.dtype) -> Spectrum:
