@@ -8,8 +8,6 @@ from intertwine.systems.frame_averaging.settings.normals import NormalsTask
 
 from intertwine.errors import ConfigError
 from intertwine.systems.frame_averaging.settings.particles import ParticlesTask
-
-from intertwine.errors import ConfigError
 from intertwine.training.settings import TrainingSettings
 
 __all__ = ["FrameAveragingRecipe"]
