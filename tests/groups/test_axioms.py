@@ -10,24 +10,33 @@ from hypothesis import strategies as st
 
 from intertwine.errors import GroupError, ShapeError
 from intertwine.groups import (
+    GL,
     SE,
     SL,
     SO,
+    SU,
     Affine,
     CyclicGroup,
     DihedralGroup,
     E,
     GLPlus,
     Group,
+    Lorentz,
     O,
     ProductGroup,
+    ProperLorentz,
     SymmetricGroup,
+    T,
+    U,
+    complex_to_real,
 )
 
 EPS = torch.finfo(torch.float64).eps
 GROUPS = [
-    *(kind(n) for kind in (O, SO, E, SE) for n in (1, 2, 3, 4)),
-    *(kind(n) for kind in (GLPlus, SL, Affine) for n in (2, 3)),
+    *(kind(n) for kind in (O, SO, E, SE, T) for n in (1, 2, 3, 4)),
+    *(kind(n) for kind in (GL, GLPlus, SL, Affine) for n in (2, 3)),
+    *(kind(n) for kind in (Lorentz, ProperLorentz) for n in (2, 3, 4)),
+    *(kind(n) for kind in (U, SU) for n in (1, 2, 3)),
     SymmetricGroup(1),
     SymmetricGroup(5),
     CyclicGroup(1),
@@ -79,6 +88,7 @@ def natural_data(group, rng):
     if isinstance(group, ProductGroup):
         return tuple(natural_data(factor, rng) for factor in group.factors)
     n = 2 if isinstance(group, CyclicGroup | DihedralGroup) else group.n
+    n = 2 * n if isinstance(group, U | SU) else n
     return torch.randn(6, 1, n, generator=rng, dtype=torch.float64)
 
 
@@ -160,7 +170,15 @@ def test_different_groups_differ():
         (E(2), torch.tensor([[1.0, 0, torch.nan], [0, 1, 0], [0, 0, 1]])),
         (O(2), torch.full((2, 2), torch.nan)),
         (GLPlus(2), torch.diag(torch.tensor([1.0, -1.0]))),
+        (GL(2), torch.diag(torch.tensor([1.0, 0.0]))),
         (SL(2), torch.diag(torch.tensor([2.0, 0.501]))),
+        (Lorentz(2), torch.tensor([[0.0, 1], [1, 0]])),
+        (Lorentz(2), 1.001 * torch.eye(2)),
+        (ProperLorentz(2), torch.diag(torch.tensor([1.0, -1.0]))),
+        (U(1), torch.diag(torch.tensor([1.0, -1.0]))),
+        (U(1), 1.001 * torch.eye(2)),
+        (SU(1), -torch.eye(2)),
+        (SU(2), complex_to_real(torch.diag(torch.tensor([1j, 1j])))),
         (Affine(1), torch.tensor([[0.0, 1], [0, 1]])),
         (SymmetricGroup(3), torch.tensor([0, 1, 1])),
         (CyclicGroup(3), torch.tensor(3)),
@@ -180,7 +198,10 @@ def test_tolerance_is_honoured():
     assert not SO(3).contains(almost, tolerance=1e-6)
 
 
-@pytest.mark.parametrize(("group", "got"), [(O(3), (2, 2)), (SE(3), (3, 3)), (Affine(2), (2, 2)), (GLPlus(2), (2,))])
+@pytest.mark.parametrize(
+    ("group", "got"),
+    [(O(3), (2, 2)), (SE(3), (3, 3)), (Affine(2), (2, 2)), (GLPlus(2), (2,)), (Lorentz(4), (3, 3)), (U(2), (2, 2))],
+)
 def test_wrong_shapes_are_refused(group, got):
     for call in (group.inverse, group.contains, group.linear, lambda g: group.compose(g, g)):
         with pytest.raises(ShapeError) as caught:
@@ -195,7 +216,7 @@ def test_floats_are_not_permutations_or_turns(group):
     assert "float32" in caught.value.got
 
 
-@pytest.mark.parametrize("kind", [O, SO, E, SE, GLPlus, SL, Affine, CyclicGroup, DihedralGroup])
+@pytest.mark.parametrize("kind", [O, SO, E, SE, GL, GLPlus, SL, Affine, Lorentz, U, SU, CyclicGroup, DihedralGroup])
 @pytest.mark.parametrize("size", [0, -1, 2.0, True])
 def test_impossible_sizes_are_refused(kind, size):
     with pytest.raises(GroupError) as caught:

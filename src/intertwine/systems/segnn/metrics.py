@@ -9,7 +9,7 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from intertwine.errors import DataError
-from intertwine.systems.segnn.data import ParticleBatch
+from intertwine.particles import ParticleBatch
 from intertwine.training.metrics import Mean
 
 __all__ = ["MeanDistance", "PositionMAE", "PositionMSE", "position_metrics"]

@@ -11,7 +11,7 @@ from intertwine.reporting.accuracy import best_other, comparison, measured_metri
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.reporting.numbers import format_number
 from intertwine.reporting.page import Fact, Picture, Section, Table
-from intertwine.systems.segnn.report.pictures import closest_approach, encounters, particles_in_space
+from intertwine.reporting.particles import closest_approach, encounters, particles_in_space
 
 __all__ = ["accuracy"]
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from intertwine.errors import ConfigError
-from intertwine.systems.segnn.data import InitialStates, draw_states, simulate, simulated_samples
-from intertwine.systems.segnn.settings import SimulationSettings
+from intertwine.particles import InitialStates, SimulationSettings, draw_states, simulate, simulated_samples
 
 PUBLISHED = SimulationSettings()
 
@@ -84,6 +83,38 @@ def test_a_part_of_the_stream_is_what_the_whole_has_there(stream):
         np.testing.assert_array_equal(getattr(whole, name)[5:9], getattr(part, name))
     other = draw_states(SimulationSettings(seed=8, stream=(12, 6, 6)), 0, 12)
     assert not np.array_equal(whole.positions, other.positions)
+
+
+def test_independent_simulations_are_the_same_in_every_part_and_have_the_published_distribution():
+    settings = SimulationSettings(seed=3, random_numbers="independent", stream=(4000, 0, 0))
+    whole, part = draw_states(settings, 0, 4000), draw_states(settings, 1000, 1500)
+    for name in ("charges", "positions", "velocities"):
+        np.testing.assert_array_equal(getattr(whole, name)[1000:2500], getattr(part, name))
+    assert len(draw_states(settings, 7, 0).charges) == 0
+    assert not np.array_equal(whole.positions[:1024], whole.positions[1024:2048])
+    published = draw_states(PUBLISHED, 0, 4000)
+    for states in (whole, published):
+        assert set(np.unique(states.charges)) == {-1, 1}
+        assert abs(states.charges.mean()) < 0.03
+        assert states.positions.std() == pytest.approx(1, abs=0.02)
+        np.testing.assert_allclose(np.linalg.norm(states.velocities, axis=-1), 0.5, rtol=1e-14)
+        assert np.abs(states.velocities.mean((0, 1))).max() < 0.01
+    other = draw_states(SimulationSettings(seed=4, random_numbers="independent"), 0, 5)
+    assert not np.array_equal(other.positions, whole.positions[:5])
+
+
+def test_the_large_variant_saves_every_five_hundredth_step():
+    """The published `nbody` set: nine frames, of which 6 and 8 are again 1000 steps apart."""
+    settings = SimulationSettings(seed=7, stream=(3, 0, 0), save_every=500)
+    assert settings.frames == 9
+    samples = simulated_samples(settings, "train", None, 6, 8)
+    positions, velocities = simulate(draw_states(settings, 0, 3), (34, 44))
+    np.testing.assert_array_equal(samples.positions, positions[:, 0])
+    np.testing.assert_array_equal(samples.velocities, velocities[:, 0])
+    np.testing.assert_array_equal(samples.targets, positions[:, 1])
+    small = SimulationSettings(seed=7, stream=(3, 0, 0))
+    assert np.array_equal(draw_states(settings, 0, 1).positions, draw_states(small, 0, 1).positions)
+    assert not np.array_equal(draw_states(settings, 1, 1).positions, draw_states(small, 1, 1).positions)
 
 
 def test_splits_follow_each_other_in_the_stream(stream):

@@ -10,7 +10,7 @@ from jaxtyping import Float64
 
 from intertwine.errors import DataError
 
-__all__ = ["Samples", "fitted_time"]
+__all__ = ["Samples"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,22 @@ class Samples:
             )
         return replace(self, **{name: array[start:stop] for name, array in self.arrays().items()})
 
+    def moved(
+        self, rotation: Float64[np.ndarray, "*samples 3 3"], shift: Float64[np.ndarray, "*samples 3"] | float = 0.0
+    ) -> "Samples":
+        """Return the samples rotated about the origin and then shifted: the same for all, or one motion for each."""
+        shift = np.expand_dims(np.broadcast_to(shift, (*rotation.shape[:-2], 3)), -2)
+
+        def turned(vectors: np.ndarray) -> np.ndarray:
+            return vectors @ np.swapaxes(rotation, -1, -2)
+
+        return replace(
+            self,
+            positions=turned(self.positions) + shift,
+            velocities=turned(self.velocities),
+            targets=None if self.targets is None else turned(self.targets) + shift,
+        )
+
     def known_targets(self) -> Float64[np.ndarray, "samples particles 3"]:
         """Return the positions to predict.
 
@@ -95,13 +111,3 @@ class Samples:
                 fix="use `intertwine predict` for simulations whose future is not known",
             )
         return self.targets
-
-
-def fitted_time(samples: Samples) -> float:
-    """Return the time t that minimises ``|x + t v - target|``: the best straight line, the same for all particles.
-
-    Without any velocity it is 0.
-    """
-    moved = samples.known_targets() - samples.positions
-    size = float(np.square(samples.velocities).sum())
-    return float((samples.velocities * moved).sum()) / size if size > 0 else 0.0

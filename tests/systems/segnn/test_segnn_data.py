@@ -4,48 +4,22 @@ import numpy as np
 import pytest
 import torch
 
-from intertwine.errors import ConfigError, DataError
-from intertwine.systems.segnn.data import Samples, SampleSet, complete_graph, make_data
-from intertwine.systems.segnn.settings import DataSettings, SegnnRecipe, SimulationSettings
+from intertwine.errors import DataError
+from intertwine.particles import ParticleDataSettings, SimulationSettings
+from intertwine.systems.segnn.data import make_data
+from intertwine.systems.segnn.settings import SegnnRecipe
 from intertwine.training.settings import TrainingSettings
 
 
 def recipe(batch_size=4, seed=0, **data):
     settings = {"simulation": SimulationSettings(seed=7, stream=(12, 6, 6))} | data
-    return SegnnRecipe(DataSettings(**settings), training=TrainingSettings(batch_size=batch_size), seed=seed)
+    return SegnnRecipe(ParticleDataSettings(**settings), training=TrainingSettings(batch_size=batch_size), seed=seed)
 
 
 def ready(made, stage=None):
     data = make_data(made)
     data.setup(stage)
     return data
-
-
-@pytest.mark.parametrize(("samples", "particles"), [(1, 1), (3, 1), (1, 5), (4, 3), (0, 3)])
-def test_complete_graph_has_every_pair_of_a_system_once(samples, particles):
-    wanted = [
-        (first * particles + source, first * particles + destination)
-        for first in range(samples)
-        for destination in range(particles)
-        for source in range(particles)
-        if source != destination
-    ]
-    assert complete_graph(samples, particles).T.tolist() == [list(pair) for pair in wanted]
-
-
-def test_batches_are_the_samples_in_order(samples):
-    data = SampleSet(samples)
-    batch = data.__getitems__([5, 2])
-    assert batch.num_graphs == 2
-    np.testing.assert_array_equal(batch.positions[5:].numpy(), samples.positions[2])
-    np.testing.assert_array_equal(batch.targets[:5].numpy(), samples.targets[5])
-    assert batch.graph_index.tolist() == [0] * 5 + [1] * 5
-    assert batch.charges.tolist() == samples.charges[[5, 2]].ravel().tolist()
-    sizes = [part.num_graphs for part in data.batches(5)]
-    assert sizes == [5, 5, 2]
-    low = batch.to(torch.float32)
-    assert low.positions.dtype == low.targets.dtype == torch.float32
-    assert low.edge_index.dtype == torch.int64
 
 
 def test_simulated_splits_and_their_limits():
@@ -98,30 +72,3 @@ def test_a_file_with_one_sample_cannot_be_split(tmp_path, samples):
     np.savez(tmp_path / "one.npz", charges=one.charges, loc0=one.positions, vel0=one.velocities, loc1=one.targets)
     with pytest.raises(DataError, match="at least two"):
         ready(recipe(train=str(tmp_path / "one.npz")), "fit")
-
-
-@pytest.mark.parametrize(
-    ("settings", "field"),
-    [
-        ({"train_samples": 20000}, "train_samples"),
-        ({"test_samples": 0}, "test_samples"),
-        ({"start_frame": 40}, "end_frame"),
-        ({"end_frame": 49}, "end_frame"),
-        ({"start_frame": -1}, "start_frame"),
-        ({"frame_time": 0}, "frame_time"),
-        ({"validation_fraction": 1.0}, "validation_fraction"),
-        ({"train": ""}, "train"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings, field):
-    with pytest.raises(ConfigError) as caught:
-        DataSettings(**settings)
-    assert field in caught.value.got
-
-
-def test_samples_say_what_does_not_fit(samples):
-    with pytest.raises(DataError) as caught:
-        Samples(samples.positions, samples.velocities[:, :4], samples.charges)
-    assert caught.value.got["velocities"] == (12, 4, 3)
-    with pytest.raises(DataError, match="not known"):
-        Samples(samples.positions, samples.velocities, samples.charges).known_targets()

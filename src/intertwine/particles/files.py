@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from intertwine.errors import DataError
-from intertwine.reporting.files import read_columns
-from intertwine.systems.segnn.data.samples import Samples
+from intertwine.files import read_columns
+from intertwine.particles.samples import Samples
 
 __all__ = ["read_samples"]
 

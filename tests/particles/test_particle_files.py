@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 
 from intertwine.errors import DataError
-from intertwine.systems.segnn.data import Samples, fitted_time, read_samples
-from intertwine.systems.segnn.evaluate import baselines
+from intertwine.particles import (
+    Samples,
+    SimulationSettings,
+    affine_errors,
+    draw_states,
+    fitted_affine,
+    fitted_time,
+    read_samples,
+    straight_lines,
+)
 
 
 @pytest.fixture
@@ -83,15 +91,40 @@ def test_published_numbers_of_the_straight_lines(published_file):
     train, test = (read_samples(published_file(f"{name}.npz"), 30, 40) for name in ("train", "test"))
     assert (len(train), len(test), test.particles) == (3000, 2000, 5)
     assert fitted_time(train) == pytest.approx(0.72372, abs=5e-6)
-    errors = baselines(test, {"fitted": fitted_time(train)})
+    errors = straight_lines(test, {"fitted": fitted_time(train)})
     assert errors["no motion"]["position_mse"] == pytest.approx(0.27154, abs=5e-6)
     assert errors["fitted"]["position_mse"] == pytest.approx(0.083562, abs=5e-7)
+    affine = affine_errors(test, fitted_affine(train))
+    assert affine["position_mse"] == pytest.approx(0.06861, abs=5e-6)
+
+
+@pytest.mark.data("nbody_charged5/test.npz")
+def test_published_samples_have_heavy_errors_and_clear_axes(published_file):
+    """A hundredth of the samples carries a tenth of the error; principal axes of all clouds are well separated."""
+    test = read_samples(published_file("test.npz"), 30, 40)
+    error = np.square(test.positions + 0.72372 * test.velocities - test.targets).mean((1, 2))
+    assert np.sort(error)[-20:].sum() / error.sum() == pytest.approx(0.097, abs=5e-4)
+    centred = test.positions - test.positions.mean(1, keepdims=True)
+    values = np.linalg.eigvalsh(centred.swapaxes(1, 2) @ centred)
+    gap = np.diff(values).min(1) / values[:, 2]
+    np.testing.assert_allclose(np.quantile(gap, [0, 0.01, 0.05, 0.5]), [0.0045, 0.026, 0.056, 0.258], atol=5e-4)
+
+
+@pytest.mark.data("nbody_charged5/train.npz", "nbody_charged5/valid.npz")
+def test_charges_of_all_published_samples_are_drawn(published_file):
+    whole = draw_states(SimulationSettings(), 0, 12000).charges
+    for name, first, count in (("train", 0, 3000), ("valid", 10000, 2000)):
+        stored = read_samples(published_file(f"{name}.npz"), 30, 40)
+        np.testing.assert_array_equal(whole[first : first + count], stored.charges)
 
 
 def test_fitted_time_is_the_least_squares_solution(samples):
     time = fitted_time(samples)
     moved, velocity = (samples.targets - samples.positions).ravel(), samples.velocities.ravel()
     assert time == pytest.approx(np.linalg.lstsq(velocity[:, None], moved)[0].item(), rel=1e-12)
+    features = np.concatenate([samples.positions, samples.velocities, np.ones((12, 5, 1))], axis=-1).reshape(-1, 7)
+    slope = features.T @ (features @ fitted_affine(samples) - samples.targets.reshape(-1, 3))
+    np.testing.assert_allclose(slope, 0, atol=1e-10)
     still = Samples(samples.positions, np.zeros_like(samples.velocities), samples.charges, samples.targets)
     assert fitted_time(still) == 0
 

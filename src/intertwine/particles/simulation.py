@@ -15,10 +15,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from intertwine.errors import ConfigError
-from intertwine.systems.segnn.data.samples import Samples
-from intertwine.systems.segnn.settings import SimulationSettings
+from intertwine.particles.samples import Samples
+from intertwine.particles.settings import SimulationSettings
 
-__all__ = ["InitialStates", "draw_states", "simulate", "simulated_samples"]
+__all__ = ["InitialStates", "Split", "draw_states", "simulate", "simulated_samples"]
 
 _TIME_STEP = 0.001
 _LARGEST_FORCE = 100.0
@@ -26,7 +26,10 @@ _SPEED = 0.5
 _BOX = 5.0
 _TOGETHER = 512
 """Simulations that advance together: as many as keep the arrays of one step in the processor's cache."""
-_SPLITS = ("train", "validation", "test")
+Split = Literal["train", "validation", "test"]
+_BLOCK = 1024
+"""Simulations with independent random numbers that are drawn at once."""
+_SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 _Frames = Float64[np.ndarray, "simulations frames particles 3"]
 
 
@@ -40,36 +43,50 @@ class InitialStates:
 
 
 def draw_states(settings: SimulationSettings, first: int, count: int) -> InitialStates:
-    """Return the initial states of some simulations of the stream, as the published generator draws them.
+    """Return the initial states of some simulations of the stream, each the same whatever else is drawn.
 
     Args:
-        settings: seed, number of particles and of frames.
-        first: number of the first simulation wanted; those before it are drawn as well.
+        settings: seed, random numbers, number of particles and of frames.
+        first: number of the first simulation wanted.
         count: how many.
     """
+    draw = _published_states if settings.random_numbers == "published" else _independent_states
+    charges, positions, directions = draw(settings, first, count)
+    positions *= (settings.particles / 5.0) ** (1 / 3)
+    directions *= _SPEED / np.sqrt(np.square(directions).sum(1, keepdims=True))
+    return InitialStates(charges, *_reflected(positions.swapaxes(1, 2), directions.swapaxes(1, 2)))
+
+
+def _published_states(settings: SimulationSettings, first: int, count: int) -> tuple[np.ndarray, ...]:
+    """Return charges, positions and directions (count, 3, particles) as the published generator draws them."""
     particles = settings.particles
     # the stream of the published files is that of numpy's old generator, and no other has the same numbers
     rng = np.random.RandomState(settings.seed)
-    spread = (particles / 5.0) ** (1 / 3)
     charges = np.empty((count, particles))
-    positions, velocities = np.empty((2, count, 3, particles))
+    positions, directions = np.empty((2, count, 3, particles))
     for number in range(first + count):
         charge = rng.choice([-1.0, 0.0, 1.0], size=(particles, 1), p=[0.5, 0.0, 0.5])
-        position, direction = rng.randn(3, particles) * spread, rng.randn(3, particles)
+        position, direction = rng.randn(3, particles), rng.randn(3, particles)
         # noise of variance zero follows on the frames of each simulation, and moves the stream on
         rng.randn(2 * settings.frames * 3 * particles)
         if number >= first:
             place = number - first
-            charges[place], positions[place] = charge[:, 0], position
-            velocities[place] = direction * (_SPEED / np.sqrt(np.square(direction).sum(0)))
-    return InitialStates(charges, *_reflected(positions.swapaxes(1, 2), velocities.swapaxes(1, 2)))
+            charges[place], positions[place], directions[place] = charge[:, 0], position, direction
+    return charges, positions, directions
 
 
-def simulate(
-    initial: InitialStates, frames: tuple[int, ...], *, save_every: int = 100
-) -> tuple[
-    Float64[np.ndarray, "simulations frames particles 3"], Float64[np.ndarray, "simulations frames particles 3"]
-]:
+def _independent_states(settings: SimulationSettings, first: int, count: int) -> tuple[np.ndarray, ...]:
+    """Return the same quantities from blocks of simulations, each with a generator of its own."""
+    blocks = []
+    for block in range(first // _BLOCK, (first + max(count, 1) - 1) // _BLOCK + 1):
+        rng = np.random.default_rng([settings.seed, block])
+        charges = rng.choice([-1.0, 1.0], size=(_BLOCK, settings.particles))
+        blocks.append((charges, *rng.standard_normal((2, _BLOCK, 3, settings.particles))))
+    chosen = slice(first % _BLOCK, first % _BLOCK + count)
+    return tuple(np.concatenate(parts)[chosen] for parts in zip(*blocks, strict=True))
+
+
+def simulate(initial: InitialStates, frames: tuple[int, ...], *, save_every: int = 100) -> tuple[_Frames, _Frames]:
     """Return positions and velocities of simulations at some frames.
 
     Frame k is the state after ``save_every * (k + 1)`` steps of 0.001 time units, just before the velocities of that
@@ -129,7 +146,7 @@ def _simulate_chunk(initial: InitialStates, frames: tuple[int, ...], save_every:
 @lru_cache(maxsize=8)
 def simulated_samples(
     settings: SimulationSettings,
-    split: Literal["train", "validation", "test"],
+    split: Split,
     count: int | None = None,
     start_frame: int = 30,
     end_frame: int = 40,

@@ -1,0 +1,43 @@
+"""The parts of the system for each of its tasks: the recipe says which, and only that one is imported."""
+
+from typing import Any
+
+from intertwine.training.system import load_name
+
+__all__ = ["check", "evaluate", "make_data", "make_module", "predict_files", "sections"]
+
+_PACKAGE = __name__.rpartition(".")[0]
+
+
+def _part(room: str, task: str, name: str) -> Any:
+    return load_name(f".{room}.{task}:{name}", _PACKAGE)
+
+
+def make_data(recipe: Any) -> Any:
+    """Return the data of a recipe."""
+    return _part("data", recipe.task, "make_data")(recipe)
+
+
+def make_module(recipe: Any, data: Any, *, rng: Any) -> Any:
+    """Return the untrained network of a recipe, with its loss."""
+    return _part("training", recipe.task, "make_module")(recipe, data, rng=rng)
+
+
+def evaluate(run: Any) -> Any:
+    """Return the errors of a finished run on its test sets."""
+    return _part("evaluate", run.recipe().task, "evaluate")(run)
+
+
+def check(run: Any, *, trials: int = 8, rng: Any) -> Any:
+    """Return how well the network of a run keeps the symmetry that it declares."""
+    return _part("evaluate", run.recipe().task, "check")(run, trials=trials, rng=rng)
+
+
+def predict_files(run: Any, files: Any, *, output: Any, device: str = "cpu") -> Any:
+    """Apply the network of a run to files and return the files written."""
+    return _part("predict", run.recipe().task, "predict_files")(run, files, output=output, device=device)
+
+
+def sections(run: Any) -> Any:
+    """Return the sections of the report of a run."""
+    return _part("report", run.recipe().task, "sections")(run)
