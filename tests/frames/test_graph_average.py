@@ -64,7 +64,7 @@ def test_the_law_holds_for_every_frame_and_output(frame, output, batch, rng):
 @pytest.mark.parametrize("output", ["graph", "nodes"])
 @pytest.mark.parametrize("frame", [GraphFrame(), MinimalGraphFrame(), FullGraphFrame()])
 def test_drawn_elements_keep_the_law_with_their_keys(frame, output, batch, rng):
-    fa = FrameAverageGraph(Mixer(output, rng=rng), frame, output=output, mode="sample", samples=2)
+    fa = FrameAverageGraph(Mixer(output, rng=rng), frame, output=output, mode="stochastic", samples=2)
     keys = torch.rand(4, 2, NODES, generator=rng, dtype=torch.float64)
     report = equivariance_error(fa, arguments(batch) | {"keys": keys}, trials=6, rng=rng)
     assert report.passed(), report.explain()
@@ -77,7 +77,7 @@ def test_the_checker_finds_a_network_without_average_and_keys_that_stay(batch, r
     plain = arguments(batch)
     report = equivariance_error(mixer, plain, symmetry=law, trials=6, rng=rng)
     assert report.worst.verdict == "broken"
-    fa = FrameAverageGraph(mixer, FullGraphFrame(), mode="sample")
+    fa = FrameAverageGraph(mixer, FullGraphFrame(), mode="stochastic")
     stay = torch.rand(4, 1, NODES, generator=rng, dtype=torch.float64)
 
     def forgets(adjacency, features, mask):
@@ -141,7 +141,7 @@ def test_draws_are_unbiased_and_their_variance_is_that_of_the_frame(rng):
     mixer = Mixer("graph", rng=rng)
     whole = FrameAverageGraph(mixer, FullGraphFrame())
     mean, variance = whole.moments(adjacency)
-    drawn = FrameAverageGraph(mixer, FullGraphFrame(), mode="sample", samples=4096)
+    drawn = FrameAverageGraph(mixer, FullGraphFrame(), mode="stochastic", samples=4096)
     found, spread = drawn.moments(adjacency, rng=rng)
     assert ((found - mean).abs() < 5 * (variance / 4096).sqrt()).all()
     torch.testing.assert_close(spread, variance, rtol=0.15, atol=0)
@@ -161,7 +161,7 @@ def test_gradients_reach_the_weights_and_the_graph(rng):
     mixer = Mixer("graph", rng=rng)
     adjacency = Graph.build(torch.tensor([[0, 1], [1, 2], [3, 4]]), 5).adjacency[None]
     keys = torch.rand(1, 2, NODES, generator=rng, dtype=torch.float64)
-    fa = FrameAverageGraph(mixer, mode="sample", samples=2)
+    fa = FrameAverageGraph(mixer, mode="stochastic", samples=2)
     partition = GraphFrame().partition(adjacency)
     upper = torch.rand(1, 10, generator=rng, dtype=torch.float64).requires_grad_()
 

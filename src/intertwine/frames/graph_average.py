@@ -17,7 +17,7 @@ from intertwine.symmetry import Symmetry
 __all__ = ["FrameAverageGraph"]
 
 Output = Literal["graph", "nodes", "pairs"]
-Mode = Literal["all", "sample", "orbits"]
+Mode = Literal["all", "stochastic", "orbits"]
 _AXES: dict[str, tuple[int, ...]] = {"graph": (), "nodes": (1,), "pairs": (1, 2)}
 
 
@@ -25,7 +25,7 @@ class FrameAverageGraph(nn.Module):
     """Averages a network over the frames of graphs.
 
     Law: invariant under renaming of the nodes for outputs of graphs; outputs of nodes and of pairs of nodes move with
-    them. With ``mode="sample"`` this holds in distribution, and exactly if ``keys`` move with the nodes. The average is
+    them. With ``mode="stochastic"`` this holds in distribution, and exactly if ``keys`` move with the nodes. The average is
     unbiased and its variance falls with one over the number of samples.
 
     Args:
@@ -34,7 +34,7 @@ class FrameAverageGraph(nn.Module):
         frame: of the graphs.
         output: what the backbone returns numbers of: ``graph`` (copies, ...), ``nodes`` (copies, nodes, ...) or
             ``pairs`` (copies, nodes, nodes, ...); entries without a node become zero.
-        mode: ``all`` elements of a frame; ``sample`` draws some; ``orbits`` takes one of each orbit of the
+        mode: ``all`` elements of a frame; ``stochastic`` draws some; ``orbits`` takes one of each orbit of the
             automorphisms, which gives the same invariants.
         samples: how many are drawn.
         limit: the largest frame that ``all`` and ``orbits`` list.
@@ -53,11 +53,15 @@ class FrameAverageGraph(nn.Module):
         chunk: int | None = None,
     ) -> None:
         super().__init__()
-        if output not in _AXES or mode not in ("all", "sample", "orbits") or (mode == "orbits" and output != "graph"):
+        if (
+            output not in _AXES
+            or mode not in ("all", "stochastic", "orbits")
+            or (mode == "orbits" and output != "graph")
+        ):
             raise ConfigError(
                 "there is no such average over frames of graphs",
                 got={"output": output, "mode": mode},
-                expected="output graph, nodes or pairs; mode all, sample, or (for graph only) orbits",
+                expected="output graph, nodes or pairs; mode all, stochastic, or (for graph only) orbits",
             )
         if samples < 1 or limit < 1 or (chunk is not None and chunk < 1):
             raise ConfigError(
@@ -142,7 +146,7 @@ class FrameAverageGraph(nn.Module):
         rng: torch.Generator | None = None,
     ) -> PermutationFrames:
         """Return the elements that are averaged over; arguments and errors are those of `forward`."""
-        if self.mode == "sample":
+        if self.mode == "stochastic":
             if partition is None:
                 return self.frame.sample(adjacency, features, mask, samples=self.samples, keys=keys, rng=rng)
             return partition.sample(self.samples, keys=keys, rng=rng)

@@ -99,7 +99,7 @@ class OrderedPartition(TensorBatch):
                     f"the frame of input {worst} has too many elements to list",
                     got=f"10^{float(self.log_orders[worst]) / 2.302585:.1f} elements",
                     expected=f"at most {limit}",
-                    fix="draw from it (mode='sample'), raise the limit, or use a minimal frame",
+                    fix="draw from it (mode='stochastic'), raise the limit, or use a minimal frame",
                 )
             drawn, small = large.nonzero().flatten(), (~large).nonzero().flatten()
             parts = [(small, self._rows(small)._listed()), (drawn, self._rows(drawn).sample(samples, rng=rng))]
