@@ -99,9 +99,7 @@ def test_axes_are_completed_wherever_they_are_missing(dtype, rng):
     square = complete_axes(full, found)
     identity = torch.eye(4, dtype=dtype).expand(8, 4, 4)
     torch.testing.assert_close(square.mH @ square, identity, rtol=0, atol=1e-14)
-    assert torch.where(found.unsqueeze(-2), square, 0).equal(
-        torch.where(found.unsqueeze(-2), full, 0)
-    )
+    assert torch.where(found.unsqueeze(-2), square, 0).equal(torch.where(found.unsqueeze(-2), full, 0))
 
 
 @both
