@@ -90,7 +90,8 @@ def complete_axes(
 
 def turn_last(axes: Inexact[Tensor, "*batch d d"]) -> Inexact[Tensor, "*batch d d"]:
     """Return orthonormal matrices with the last axis multiplied so that determinants are one."""
-    determinant = torch.linalg.det(axes.detach())
+    # a sign is constant where a phase is not
+    determinant = torch.linalg.det(axes if axes.is_complex() else axes.detach())
     factor = (determinant / determinant.abs()).conj()[..., None, None]
     return torch.cat([axes[..., :-1], axes[..., -1:] * factor], dim=-1)
 

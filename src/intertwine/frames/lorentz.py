@@ -136,7 +136,7 @@ def _axes(
         vector, is_new = _first_new(seen, rest, eta, smallest, rounding)
         exists = exists & is_new
         free = _without(basis, axes, signs, eta)
-        widest = (free.square() * eta).sum(-1).abs().argmax(-1)
+        widest = ((free.square() * eta).sum(-1).abs() / basis.square().sum(-1).square()).argmax(-1)
         chosen = basis[rows, widest]
         axis, sign = _next_axis(torch.where(exists.unsqueeze(-1), vector, chosen), axes, signs, eta)
         axes.append(axis)

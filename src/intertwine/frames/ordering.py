@@ -22,8 +22,9 @@ class PointOrder:
     Args:
         places: of the points in their new order: ``points[places]`` is ordered; entries that are no points are last.
         unique: which of the ordered points stand at a place of their own, or share it with points at the same
-            position. Others are tied: symmetry, or coincidence, makes them look alike, and they keep the order in
-            which they were given.
+            position. Others are tied: symmetry, or coincidence, makes them look alike. Of tied points the first given
+            is taken, and the others are told apart by their inner products with it, and so on: where symmetries of the
+            cloud carry tied points to each other, every choice leads to the same cloud up to one of them.
     """
 
     places: Int64[Tensor, "batch points"]
@@ -55,10 +56,13 @@ def canonical_order(
             classes = _refined(classes, torch.where(column.isfinite(), -column, 0.0), smallest)
             if not _tied(classes, present).any():
                 break
+    tied = _tied_apart(known, classes, present, smallest)
+    for _ in range(points.shape[-1]):
+        left = _tied_apart(known, classes, present, smallest)
+        if not left.any():
+            break
+        classes = _told_apart(known, classes, left, smallest)
     places = classes.argsort(dim=-1, stable=True)
-    tied = _tied(classes, present)
-    if tied.any():
-        tied = tied & ~_coincident(known, classes, present, smallest)
     return PointOrder(places, ~tied.gather(-1, places))
 
 
@@ -79,6 +83,24 @@ def _tied(
     """Return which points share their class with others."""
     sizes = torch.zeros_like(classes).scatter_add(-1, classes, present.long())
     return present & (sizes.gather(-1, classes) > 1)
+
+
+def _told_apart(points: Tensor, classes: Tensor, tied: Tensor, smallest: Tensor) -> Int64[Tensor, "batch points"]:
+    """Return classes in which the first tied point stands alone, and others are split by their products with it."""
+    count = classes.shape[-1]
+    ranked = torch.where(tied, classes, count) * count + torch.arange(count, device=classes.device)
+    first = ranked.argmin(-1, keepdim=True)
+    alone = torch.zeros_like(tied).scatter(-1, first, True) & tied
+    classes = _refined(classes, (~alone).to(points), torch.zeros_like(smallest))
+    one = points.gather(1, first.unsqueeze(-1).expand(-1, -1, points.shape[-1]))
+    products = torch.where(tied.any(-1, keepdim=True), (points * one).sum(-1), 0.0)
+    return _refined(classes, -products, smallest)
+
+
+def _tied_apart(points: Tensor, classes: Tensor, present: Tensor, smallest: Tensor) -> Bool[Tensor, "batch points"]:
+    """Return which points share their class with points at other positions."""
+    tied = _tied(classes, present)
+    return tied & ~_coincident(points, classes, present, smallest) if tied.any() else tied
 
 
 def _coincident(points: Tensor, classes: Tensor, present: Tensor, smallest: Tensor) -> Bool[Tensor, "batch points"]:
