@@ -25,8 +25,8 @@ class FrameAverageGraph(nn.Module):
     """Averages a network over the frames of graphs.
 
     Law: invariant under renaming of the nodes for outputs of graphs; outputs of nodes and of pairs of nodes move with
-    them. With ``mode="stochastic"`` this holds in distribution, and exactly if ``keys`` move with the nodes. The average is
-    unbiased and its variance falls with one over the number of samples.
+    them. With ``mode="stochastic"`` this holds in distribution, and exactly if ``keys`` move with the nodes. The
+    average is unbiased and its variance falls with one over the number of samples.
 
     Args:
         backbone: called as ``backbone(adjacency, features, mask)`` on canonical forms, of which an input has as many as
