@@ -33,8 +33,8 @@ _PANELS = {
     "learning rate": {"learning rate": "learning_rate"},
 }
 _SYMMETRY = (
-    "Whole clouds are moved by random elements of the group, and what the network finds is compared with what it should "
-    "be. Motions of single parts are no symmetry of the network but a property that its partitions approximate: see "
+    "Whole clouds are moved by random elements of the group, and what the network finds is compared with what it "
+    "should be. Motions of single parts are no symmetry of the network but a property that its partitions approximate: see "
     "the error of the law of pieces."
 )
 
@@ -74,8 +74,8 @@ def _scores(folder: Path) -> list[Section]:
         pictures = _pictures(found, name)
         if pictures:
             text = (
-                "The same cloud with the true classes, the predicted ones, and the partition before the first layer and "
-                "after each: parts grow from fine to coarse. Lines lead from points to the centres that they vote for."
+                "The same cloud with the true classes, the predicted ones, and the partition before the first layer "
+                "and after each: parts grow from fine to coarse. Lines lead from points to the centres that they vote for."
             )
             made.append(Section(f"Parts of {name}", text, pictures, columns=1))
     return made
