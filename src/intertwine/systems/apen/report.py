@@ -34,8 +34,8 @@ _PANELS = {
 }
 _SYMMETRY = (
     "Whole clouds are moved by random elements of the group, and what the network finds is compared with what it "
-    "should be. Motions of single parts are no symmetry of the network but a property that its partitions approximate: see "
-    "the error of the law of pieces."
+    "should be. Motions of single parts are no symmetry of the network but a property that its partitions approximate: "
+    "see the error of the law of pieces."
 )
 
 
@@ -75,7 +75,7 @@ def _scores(folder: Path) -> list[Section]:
         if pictures:
             text = (
                 "The same cloud with the true classes, the predicted ones, and the partition before the first layer "
-                "and after each: parts grow from fine to coarse. Lines lead from points to the centres that they vote for."
+                "and after each: parts grow from fine to coarse. Lines lead from points to the centres they vote for."
             )
             made.append(Section(f"Parts of {name}", text, pictures, columns=1))
     return made

@@ -7,14 +7,14 @@ points and all weights are this library's.
 from dataclasses import replace
 
 import torch
-from intertwine.systems.apen.data import ApenData, PartBatch
-from intertwine.systems.apen.metrics import cloud_metrics, segmentation_metrics
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torchmetrics import MetricCollection
 
 from intertwine.errors import ConfigError, DataError
+from intertwine.systems.apen.data import ApenData, PartBatch
 from intertwine.systems.apen.matching import matched_parts
+from intertwine.systems.apen.metrics import cloud_metrics, segmentation_metrics
 from intertwine.systems.apen.model import APEN, PointNet
 from intertwine.systems.apen.settings import ApenRecipe, LossSettings, ModelSettings
 from intertwine.training.module import TrainingModule
