@@ -186,9 +186,11 @@ class FrameAverage(nn.Module):
         return folding.joined(parts)
 
     def _with_directions(self, frames: Frames) -> Frames:
-        others = [name for name, kind in self._kinds.items() if kind.directed and name not in self.sources]
+        others = {name: kind for name, kind in self._kinds.items() if name not in self.sources}
+        directed = [name for name, kind in others.items() if kind.directed]
+        signed = [name for name, kind in others.items() if not isinstance(kind.representation, Invariant)]
         fix = 'give the frames more than one source, such as sources={"positions": 1.0, "velocities": 1.0}'
-        return with_directions(frames, self.frame, others, fix)
+        return with_directions(frames, self.frame, directed, signed, fix)
 
     def _folding(self, given: Mapping[str, Any]) -> Folding:
         by_kind = {kind: given.get(name) for name, kind in self.inputs.items() if kind in _STRUCTURE}

@@ -11,7 +11,7 @@ from torch import Tensor
 from intertwine.errors import NumericsError, ShapeError
 from intertwine.graphs import segment_sum
 
-__all__ = ["check_clouds", "cloud_moments", "segment_moments"]
+__all__ = ["about_origin", "check_clouds", "cloud_moments", "segment_moments"]
 
 
 def cloud_moments(
@@ -24,6 +24,14 @@ def cloud_moments(
         mask: which entries are points.
         centred: whether the origin is the centroid; it is zero otherwise, and that of a cloud without points.
     """
+    origin, seen = about_origin(points, mask, centred=centred)
+    return origin, seen.mT @ seen
+
+
+def about_origin(
+    points: Float[Tensor, "batch points d"], mask: Bool[Tensor, "batch points"] | None, *, centred: bool
+) -> tuple[Float[Tensor, "batch d"], Float[Tensor, "batch points d"]]:
+    """Return the origin of each cloud and its points seen from there, in float64; zeros where there is no point."""
     wide = points.double()
     if mask is not None:
         wide = torch.where(mask.unsqueeze(-1), wide, 0.0)
@@ -34,7 +42,7 @@ def cloud_moments(
         wide = wide - origin.unsqueeze(1)
         if mask is not None:
             wide = torch.where(mask.unsqueeze(-1), wide, 0.0)
-    return origin, wide.mT @ wide
+    return origin, wide
 
 
 def segment_moments(
