@@ -58,6 +58,9 @@ class ParticlesTask:
 
     data: ParticleDataSettings = field(default_factory=ParticleDataSettings)
     model: ParticleModelSettings = field(default_factory=ParticleModelSettings)
+    poses: Literal["simulated", "aligned"] = "simulated"
+    """How samples lie in space: as they are, without a preferred direction, or turned so that their principal axes lie
+    along the coordinates, which turned test sets then undo."""
     loss: Literal["squared", "absolute"] = "squared"
     """What is minimised: the mean over coordinates of the squared, or of the absolute error."""
     augmentation: Literal["none", "rotations"] = "none"

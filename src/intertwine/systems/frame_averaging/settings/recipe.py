@@ -3,10 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from intertwine.errors import ConfigError
 from intertwine.systems.frame_averaging.settings.graphs import GraphsTask
 from intertwine.systems.frame_averaging.settings.normals import NormalsTask
-
-from intertwine.errors import ConfigError
 from intertwine.systems.frame_averaging.settings.particles import ParticlesTask
 from intertwine.training.settings import TrainingSettings
 
