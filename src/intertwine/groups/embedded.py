@@ -1,18 +1,21 @@
 """A group of a plane, or of another space of few dimensions, that acts on the first coordinates of a larger one.
 
 ``Embedded(E(2), 3)`` moves x and y and leaves z: rotations about a vertical axis, mirrors through vertical planes and
-horizontal translations. Its elements are those of the inner group.
+horizontal translations. Elements are matrices of the larger space, ``(..., n, n)``, or homogeneous ``(..., n+1, n+1)``
+where the inner group translates; coordinates of the Lie algebra are those of the inner group.
 """
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intertwine.errors import GroupError
-from intertwine.groups.group import Element, Group, check_element_shape
+from intertwine.groups.euclidean import SE, E
+from intertwine.groups.group import Group, check_element_shape
+from intertwine.groups.orthogonal import SO, O
 
 __all__ = ["Embedded"]
 
@@ -23,58 +26,48 @@ class Embedded(Group):
     """A group acting on the first coordinates of n; ``str`` gives ``E(2) in 3D``.
 
     Args:
-        inner: a group that moves points, such as E(2) or SO(2).
+        inner: O(m), SO(m), E(m) or SE(m) with m up to n.
         n: number of coordinates.
 
     Example:
-        >>> turn = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
-        >>> from intertwine.groups import SO
-        >>> Embedded(SO(2), 3).apply(turn, torch.tensor([1.0, 0.0, 5.0]))
-        tensor([0., 1., 5.])
+        >>> quarter = Embedded(SO(2), 3).exp(torch.tensor([torch.pi / 2]))
+        >>> Embedded(SO(2), 3).apply(quarter, torch.tensor([1.0, 0.0, 5.0])).round()
+        tensor([-0., 1., 5.])
     """
 
-    inner: Group
+    inner: O | SO | E | SE
     n: int
 
     def __post_init__(self) -> None:
-        if self._moved is None or not isinstance(self.n, int) or self.n < self._moved:
+        fits = isinstance(self.inner, O | SO | E | SE) and isinstance(self.n, int) and self.n >= self.inner.n
+        if not fits:
             raise GroupError(
                 "this group cannot act on the first coordinates of a space",
                 got={"group": str(self.inner), "n": self.n},
-                expected="a group of linear maps or motions, and at least as many coordinates as it moves",
+                expected="O(m), SO(m), E(m) or SE(m), and at least m coordinates",
             )
 
     def __str__(self) -> str:
         return f"{self.inner} in {self.n}D"
 
     @property
-    def orthogonal(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Whether the linear parts of the inner group are orthogonal."""
-        return self.inner.orthogonal
-
-    @property
     def dim(self) -> int:
         """Return the dimension of the inner group."""
         return self.inner.dim
 
-    @property
-    def order(self) -> int | None:
-        """Return the order of the inner group."""
-        return self.inner.order
-
     def identity(
         self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> Element:
-        """Return identities of the inner group."""
-        return self.inner.identity(*batch, dtype=dtype, device=device)
+    ) -> Float[Tensor, "*batch m m"]:
+        """Return identity matrices."""
+        return torch.eye(self._size, dtype=dtype, device=device).repeat(*batch, 1, 1)
 
-    def compose(self, g: Element, h: Element) -> Element:
-        """Return the product in the inner group."""
-        return self.inner.compose(g, h)
+    def compose(self, g: Float[Tensor, "*g m m"], h: Float[Tensor, "*h m m"]) -> Float[Tensor, "*gh m m"]:
+        """Return the matrix product ``g h``."""
+        return self._checked(g) @ self._checked(h)
 
-    def inverse(self, g: Element) -> Element:
-        """Return the inverse in the inner group."""
-        return self.inner.inverse(g)
+    def inverse(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch m m"]:
+        """Return the inverse."""
+        return self._outer(self.inner.inverse(self._inner(g)))
 
     def sample(
         self,
@@ -82,55 +75,65 @@ class Embedded(Group):
         rng: torch.Generator | None = None,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
-    ) -> Element:
+    ) -> Float[Tensor, "*batch m m"]:
         """Draw from the inner group."""
-        return self.inner.sample(*batch, rng=rng, dtype=dtype, device=device)
+        return self._outer(self.inner.sample(*batch, rng=rng, dtype=dtype, device=device))
 
-    def contains(self, g: Element, tolerance: float | None = None) -> Bool[Tensor, "*batch"]:
-        """Tell whether the inner group has the element."""
-        return self.inner.contains(g, tolerance)
+    def contains(self, g: Float[Tensor, "*batch m m"], tolerance: float | None = None) -> Bool[Tensor, "*batch"]:
+        """Tell whether the inner group has the element, and the rest is that of the identity."""
+        inner = self._inner(g)
+        return self.inner.contains(inner, tolerance) & (g == self._outer(inner)).all(-1).all(-1)
 
-    def apply(self, g: Element, x: Float[Tensor, "*x n"]) -> Float[Tensor, "*gx n"]:
+    def apply(self, g: Float[Tensor, "*g m m"], x: Float[Tensor, "*x n"]) -> Float[Tensor, "*gx n"]:
         """Return points whose first coordinates are moved."""
         check_element_shape(x, (self.n,), f"the space on which {self} acts")
-        moved = self.inner.apply(g, x[..., : self._moved])
-        return torch.cat([moved, x[..., self._moved :].expand(*moved.shape[:-1], -1)], dim=-1)
+        moved = self.inner.apply(self._inner(g), x[..., : self.inner.n])
+        return torch.cat([moved, x[..., self.inner.n :].expand(*moved.shape[:-1], -1)], dim=-1)
 
-    def linear(self, g: Element) -> Float[Tensor, "*batch n n"] | None:
-        """Return the matrices of the inner group, with ones for the other coordinates."""
-        matrix = self.inner.linear(g)
-        if matrix is None:
-            return None
-        size = matrix.shape[-1]
-        whole = torch.eye(self.n, dtype=matrix.dtype, device=matrix.device).repeat(*matrix.shape[:-2], 1, 1)
-        whole[..., :size, :size] = matrix
-        return whole
+    def linear(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch n n"]:
+        """Return the orthogonal part."""
+        return self._checked(g)[..., : self.n, : self.n]
 
-    def translation(self, g: Element) -> Float[Tensor, "*batch n"] | None:
-        """Return the translations of the inner group, with zeros for the other coordinates."""
-        moved = self.inner.translation(g)
-        return None if moved is None else torch.nn.functional.pad(moved, (0, self.n - moved.shape[-1]))
+    def translation(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch n"] | None:
+        """Return the image of the origin, or None where the inner group fixes it."""
+        return self._checked(g)[..., : self.n, self.n] if self._size > self.n else None
 
     def hat(self, coordinates: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch m m"]:
-        """Return the matrices of the inner Lie algebra."""
-        return self.inner.hat(coordinates)
+        """Return the matrices of the inner Lie algebra, with zeros for the other coordinates."""
+        algebra = self.inner.hat(coordinates)
+        return self._outer(algebra) - self._outer(torch.zeros_like(algebra))
 
     def vee(self, algebra: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch dim"]:
         """Return the coordinates of matrices of the inner Lie algebra."""
-        return self.inner.vee(algebra)
+        return self.inner.vee(self._inner(algebra))
 
-    def exp(self, coordinates: Float[Tensor, "*batch dim"]) -> Element:
+    def exp(self, coordinates: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch m m"]:
         """Return the exponential in the inner group."""
-        return self.inner.exp(coordinates)
+        return self._outer(self.inner.exp(coordinates))
 
-    def log(self, g: Element) -> Float[Tensor, "*batch dim"]:
+    def log(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch dim"]:
         """Return the logarithm in the inner group."""
-        return self.inner.log(g)
+        return self.inner.log(self._inner(g))
 
     @property
-    def _moved(self) -> int | None:
-        """The number of coordinates that the inner group moves."""
-        if not self.inner.bound:
-            return None
-        matrix: Any = self.inner.linear(self.inner.identity())
-        return None if matrix is None else matrix.shape[-1]
+    def _size(self) -> int:
+        return self.n + isinstance(self.inner, E | SE)
+
+    @property
+    def _places(self) -> list[int]:
+        """The rows and columns of the inner matrices."""
+        return [*range(self.inner.n), *range(self.n, self._size)]
+
+    def _inner(self, g: Tensor) -> Tensor:
+        places = torch.tensor(self._places, device=g.device)
+        return self._checked(g).index_select(-2, places).index_select(-1, places)
+
+    def _outer(self, inner: Tensor) -> Tensor:
+        whole = torch.eye(self._size, dtype=inner.dtype, device=inner.device).repeat(*inner.shape[:-2], 1, 1)
+        places = torch.tensor(self._places, device=inner.device)
+        whole[..., places.unsqueeze(-1), places] = inner
+        return whole
+
+    def _checked(self, g: Tensor) -> Tensor:
+        check_element_shape(g, (self._size, self._size), str(self))
+        return g

@@ -65,7 +65,8 @@ def parse_group(text: str) -> Group:
 
 def _parse_factor(part: str, text: str) -> Group:
     if embedded := _EMBEDDED.fullmatch(part):
-        return Embedded(_parse_factor(embedded["inner"], text), int(embedded["n"]))
+        inner = _parse_factor(embedded["inner"], text)
+        return Embedded(inner, int(embedded["n"]))  # pyright: ignore[reportArgumentType] - it checks the kind
     match = _FACTOR.fullmatch(part)
     size = (match["a"] or match["b"]) if match else ""
     if match and match["time"]:
