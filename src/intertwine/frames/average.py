@@ -207,9 +207,10 @@ class FrameAverage(nn.Module):
     def _with_directions(self, frames: Frames) -> Frames:
         others = {name: kind for name, kind in self._kinds.items() if name not in self.sources}
         directed = [name for name, kind in others.items() if kind.directed]
-        signed = [name for name, kind in others.items() if not isinstance(kind.representation, Invariant)]
+        invariant = [name for name, kind in others.items() if isinstance(kind.representation, Invariant)]
+        signed = [name for name in others if name not in (*directed, *invariant)]
         fix = 'give the frames more than one source, such as sources={"positions": 1.0, "velocities": 1.0}'
-        return with_directions(frames, self.frame, directed, signed, fix)
+        return with_directions(frames, self.frame, directed, fix, signed=signed)
 
     def _folding(self, given: Mapping[str, Any]) -> Folding:
         by_kind = {kind: given.get(name) for name, kind in self.inputs.items() if kind in _STRUCTURE}
