@@ -23,7 +23,7 @@ from intertwine.training.recipes import load_recipe
 from intertwine.training.trainer import train
 
 ONE_THREAD = {"training.threads": 1}
-RECIPES = ["particles-fa-gnn", "particles-gnn", "particles-egnn", "particles-rf"]
+RECIPES = ["particles-fa-gnn", "particles-gnn", "particles-egnn", "particles-rf", "particles-mfa-gnn"]
 
 
 def loaded(name="particles-fa-gnn", scale="smoke", **changes):
@@ -146,6 +146,27 @@ def test_losses_are_means_over_coordinates(loss, wanted, samples):
     assert found.item() == pytest.approx(wanted(error.detach().numpy()), rel=1e-12)
     validated, _ = module.validation(batch, None)
     assert validated.item() == pytest.approx(found.item(), rel=1e-12)
+
+
+def test_views_of_a_canonical_frame_have_a_loss_each(samples):
+    """With one element and no frames between layers a view is the network on turned canonical coordinates."""
+    changes = {
+        "particles.model.canonical_rotations": 3,
+        "particles.model.reframe": False,
+        "particles.model.dropout": 0.0,
+    }
+    module = make_module(
+        loaded("particles-mfa-gnn", **changes).recipe, None, rng=torch.Generator().manual_seed(0)
+    ).double()
+    batch = SampleSet(samples).__getitems__([3, 4])
+    module.model.draws = torch.Generator().manual_seed(5)
+    together = module.loss(batch)[0].item()
+    module.model.draws = torch.Generator().manual_seed(5)
+    views = [module.model(**batch.inputs()) for _ in range(3)]
+    assert together == pytest.approx(np.mean([(v - batch.targets).abs().mean().item() for v in views]), rel=1e-12)
+    assert (views[0] - views[1]).abs().max() > 1e-4
+    module.eval()
+    assert torch.equal(module.model(**batch.inputs()), module.model(**batch.inputs())), "nothing is turned when used"
 
 
 def test_turning_the_batch_changes_the_loss_of_a_network_without_frames_only(samples):

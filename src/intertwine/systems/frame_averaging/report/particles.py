@@ -21,6 +21,7 @@ _PANELS = {
     "mean distance": {"validation": "validation_mean_distance"},
     "learning rate": {"learning rate": "learning_rate"},
 }
+_ALONG = (("angle", "turned", "angle, degrees"), ("shift", "moved", "distance"))
 _SYMMETRY = (
     "Particles are renamed, and turned, mirrored and moved where the network claims that, by random elements of the "
     "group, and the predictions are compared with the transformed ones. An error of a few machine epsilons is "
@@ -60,12 +61,10 @@ def _motions(folder: Path) -> list[Section]:
     evaluation = Evaluation.read(folder)
     pictures, rows, facts = [], [], []
     for name in evaluation.sets:
-        along = [evaluation.array(name, part) for part in ("angles", "error_by_angle", "shifts", "error_by_shift")]
-        if all(part is not None for part in along):
-            angles, by_angle, shifts, by_shift = along
-            turned = error_along(angles, by_angle, f"{name}, turned", "angle, degrees")
-            moved = error_along(shifts, by_shift, f"{name}, moved", "distance")
-            pictures += [Picture(turned), Picture(moved)]
+        for motion, end, words in _ALONG:
+            steps, errors = evaluation.array(name, f"{motion}s"), evaluation.array(name, f"error_by_{motion}")
+            if steps is not None and errors is not None:
+                pictures.append(Picture(error_along(steps, errors, f"{name}, {end}", words)))
         apart = evaluation.row(name, "rotation_error")
         of_itself = evaluation.row(name.removesuffix(", turned"), "position_mse")
         error = evaluation.row(name, "position_mse")

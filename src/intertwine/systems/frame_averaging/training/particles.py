@@ -64,11 +64,14 @@ class ParticleTraining(TrainingModule):
         self.seed = recipe.seed
 
     def loss(self, batch: ParticleBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of a batch, whose samples are turned first where the task says so."""
+        """Return the loss of a batch, turned first where the task says so, in the mean over what the network sees."""
         if self.task.augmentation == "rotations":
             step, rank = (self.global_step, self.global_rank) if self._trainer is not None else (0, 0)
             batch = turn_batch(batch, generator(self.seed, "rotations", step, rank))
-        return self._error(self.model(**batch.inputs()), batch, self.share(len(batch.positions))), {}
+        share = self.share(len(batch.positions))
+        seen = max(self.task.model.canonical_rotations, 1)
+        errors = [self._error(self.model(**batch.inputs()), batch, share) for _ in range(seen)]
+        return torch.stack(errors).mean(), {}
 
     def validation(self, batch: ParticleBatch, metrics: MetricCollection | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch as it is and update the metrics."""
