@@ -152,7 +152,7 @@ class GNN(Pretrained, nn.Module):
             cloud, index, others = torch.cat([positions, centres + weight * velocities]), graph_index.repeat(2), []
         frames = frame.of_segments(cloud, index, count, rng=self.draws)
         fix = "set velocity_weight: then velocities take part in the frames of such particles"
-        return self._chosen(with_directions(frames, frame, others, others, fix))
+        return self._chosen(with_directions(frames, frame, others, fix))
 
     def _reframed(
         self, frame: Frame, features: Tensor, frames: Frames, graph_index: Tensor
