@@ -19,6 +19,7 @@ __all__ = [
     "RepresentationError",
     "ShapeError",
     "SymmetryError",
+    "check_fields",
 ]
 
 
@@ -120,3 +121,25 @@ class MissingExtraError(IntertwineError):
     """An optional library is needed and not installed."""
 
     code = "E800"
+
+
+def check_fields(settings: Any, /, **rules: tuple[bool, str]) -> None:
+    """Raise one error naming every field of a settings dataclass whose rule does not hold.
+
+    Call it in ``__post_init__``; the recipe reader turns ``got`` and ``expected`` into line numbers of the
+    file.
+
+    Args:
+        settings: the dataclass instance.
+        rules: for each field, whether its value is allowed, and what is.
+
+    Raises:
+        ConfigError: with ``got`` and ``expected`` keyed by field.
+    """
+    expected: Mapping[str, str] = {name: text for name, (holds, text) in rules.items() if not holds}
+    if expected:
+        raise ConfigError(
+            f"{type(settings).__name__}: values out of range",
+            got={name: getattr(settings, name) for name in expected},
+            expected=expected,
+        )

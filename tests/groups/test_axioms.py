@@ -10,30 +10,43 @@ from hypothesis import strategies as st
 
 from intertwine.errors import GroupError, ShapeError
 from intertwine.groups import (
+    GL,
     SE,
     SL,
     SO,
+    SU,
     Affine,
     CyclicGroup,
     DihedralGroup,
     E,
+    Embedded,
     GLPlus,
     Group,
+    Lorentz,
     O,
     ProductGroup,
+    ProperLorentz,
     SymmetricGroup,
+    T,
+    U,
+    complex_to_real,
 )
 
 EPS = torch.finfo(torch.float64).eps
 GROUPS = [
-    *(kind(n) for kind in (O, SO, E, SE) for n in (1, 2, 3, 4)),
-    *(kind(n) for kind in (GLPlus, SL, Affine) for n in (2, 3)),
+    *(kind(n) for kind in (O, SO, E, SE, T) for n in (1, 2, 3, 4)),
+    *(kind(n) for kind in (GL, GLPlus, SL, Affine) for n in (2, 3)),
+    *(kind(n) for kind in (Lorentz, ProperLorentz) for n in (2, 3, 4)),
+    *(kind(n) for kind in (U, SU) for n in (1, 2, 3)),
     SymmetricGroup(1),
     SymmetricGroup(5),
     CyclicGroup(1),
     CyclicGroup(7),
     DihedralGroup(1),
     DihedralGroup(6),
+    Embedded(E(2), 3),
+    Embedded(SO(2), 3),
+    Embedded(SE(3), 3),
     O(3) * SymmetricGroup(4),
     SE(2) * SymmetricGroup(3) * CyclicGroup(5),
 ]
@@ -79,6 +92,7 @@ def natural_data(group, rng):
     if isinstance(group, ProductGroup):
         return tuple(natural_data(factor, rng) for factor in group.factors)
     n = 2 if isinstance(group, CyclicGroup | DihedralGroup) else group.n
+    n = 2 * n if isinstance(group, U | SU) else n
     return torch.randn(6, 1, n, generator=rng, dtype=torch.float64)
 
 
@@ -160,7 +174,15 @@ def test_different_groups_differ():
         (E(2), torch.tensor([[1.0, 0, torch.nan], [0, 1, 0], [0, 0, 1]])),
         (O(2), torch.full((2, 2), torch.nan)),
         (GLPlus(2), torch.diag(torch.tensor([1.0, -1.0]))),
+        (GL(2), torch.diag(torch.tensor([1.0, 0.0]))),
         (SL(2), torch.diag(torch.tensor([2.0, 0.501]))),
+        (Lorentz(2), torch.tensor([[0.0, 1], [1, 0]])),
+        (Lorentz(2), 1.001 * torch.eye(2)),
+        (ProperLorentz(2), torch.diag(torch.tensor([1.0, -1.0]))),
+        (U(1), torch.diag(torch.tensor([1.0, -1.0]))),
+        (U(1), 1.001 * torch.eye(2)),
+        (SU(1), -torch.eye(2)),
+        (SU(2), complex_to_real(torch.diag(torch.tensor([1j, 1j])))),
         (Affine(1), torch.tensor([[0.0, 1], [0, 1]])),
         (SymmetricGroup(3), torch.tensor([0, 1, 1])),
         (CyclicGroup(3), torch.tensor(3)),
@@ -180,7 +202,10 @@ def test_tolerance_is_honoured():
     assert not SO(3).contains(almost, tolerance=1e-6)
 
 
-@pytest.mark.parametrize(("group", "got"), [(O(3), (2, 2)), (SE(3), (3, 3)), (Affine(2), (2, 2)), (GLPlus(2), (2,))])
+@pytest.mark.parametrize(
+    ("group", "got"),
+    [(O(3), (2, 2)), (SE(3), (3, 3)), (Affine(2), (2, 2)), (GLPlus(2), (2,)), (Lorentz(4), (3, 3)), (U(2), (2, 2))],
+)
 def test_wrong_shapes_are_refused(group, got):
     for call in (group.inverse, group.contains, group.linear, lambda g: group.compose(g, g)):
         with pytest.raises(ShapeError) as caught:
@@ -195,12 +220,32 @@ def test_floats_are_not_permutations_or_turns(group):
     assert "float32" in caught.value.got
 
 
-@pytest.mark.parametrize("kind", [O, SO, E, SE, GLPlus, SL, Affine, CyclicGroup, DihedralGroup])
+@pytest.mark.parametrize("kind", [O, SO, E, SE, GL, GLPlus, SL, Affine, Lorentz, U, SU, CyclicGroup, DihedralGroup])
 @pytest.mark.parametrize("size", [0, -1, 2.0, True])
 def test_impossible_sizes_are_refused(kind, size):
     with pytest.raises(GroupError) as caught:
         kind(size)
     assert caught.value.got == repr(size)
+
+
+@pytest.mark.parametrize(("inner", "n"), [(E(2), 1), (SO(2), 2.5), (SymmetricGroup(3), 3), (GL(2), 3)])
+def test_groups_that_do_not_move_first_coordinates_are_refused(inner, n):
+    with pytest.raises(GroupError) as caught:
+        Embedded(inner, n)
+    assert caught.value.got == {"group": str(inner), "n": n}
+
+
+def test_embedded_groups_leave_the_other_coordinates(rng):
+    group = Embedded(E(2), 3)
+    x = torch.randn(7, 3, generator=rng, dtype=torch.float64)
+    g = group.sample(7, rng=rng, dtype=torch.float64)
+    moved = group.apply(g, x)
+    assert moved[:, 2].equal(x[:, 2])
+    rotation, shift = g[:, :2, :2], g[:, :2, 3]
+    torch.testing.assert_close(moved[:, :2], (rotation @ x[:, :2, None])[..., 0] + shift)
+    spoilt = g.clone()
+    spoilt[:, 2, 2] = -1
+    assert not group.contains(spoilt).any()
 
 
 @pytest.mark.parametrize("kind", [E, SE])

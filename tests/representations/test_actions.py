@@ -10,6 +10,7 @@ from e3nn import o3
 from intertwine.errors import GroupError, RepresentationError, ShapeError, SymmetryError
 from intertwine.groups import SE, SL, SO, CyclicGroup, DihedralGroup, E, GLPlus, O, SymmetricGroup
 from intertwine.representations.actions import (
+    AlongAxis,
     Blocks,
     Cartesian,
     Invariant,
@@ -41,6 +42,7 @@ CASES += [
 CASES += [(Cartesian(3, pseudo=True), (2, 3, 3, 3), SPACE), (Cartesian(0, pseudo=True), (6,), SPACE + PLANE)]
 CASES += [(Permuted(), (4, 2), SPACE + PLANE), (Permuted((0, -2)), (4, 2, 4, 3), SPACE + PLANE)]
 CASES += [(Permuted((1, 0), Cartesian(2)), (4, 4, 3, 3), SPACE)]
+CASES += [(Permuted((0,), AlongAxis(-2, Point())), (4, 3, 5), SPACE)]
 CASES += [(SO2IrrepsTensor("2x0 + 2x0- + 2x1 + 1x3", layout), (5, 10), PLANE) for layout in ("mul_ir", "ir_mul")]
 EXACT_ON_PIXELS = [CyclicGroup(2), CyclicGroup(4), DihedralGroup(1), DihedralGroup(4)]
 CASES += [(Image(), (3, 6, 6), EXACT_ON_PIXELS), (Image(inner=Vector()), (3, 2, 5, 5), EXACT_ON_PIXELS)]

@@ -147,7 +147,7 @@ def test_laws_along_inner_axes_are_recognised(rng):
     report = localise(Cloud(), torch.randn(6, 3, generator=rng), rng=rng)
     encoder = next(finding for finding in report.findings if finding.name == "encoder")
     assert encoder.law_in == "x: permuted(point)"
-    assert encoder.law_out == "output: permuted(vector along axis 1)"
+    assert encoder.law_out == "output: permuted(along(1, vector))"
 
 
 class Hidden(nn.Module):

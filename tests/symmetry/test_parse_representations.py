@@ -4,6 +4,7 @@ import pytest
 
 from intertwine.errors import SymmetryError
 from intertwine.representations import (
+    AlongAxis,
     Cartesian,
     Invariant,
     IrrepsTensor,
@@ -33,6 +34,7 @@ from intertwine.symmetry import format_representation, parse_representation, par
         ("permuted(irreps(2x0e + 1x1o, ir_mul))", Permuted((0,), IrrepsTensor("2x0e+1x1o", "ir_mul"))),
         ("irreps(8x0e+4x1o)", IrrepsTensor("8x0e+4x1o")),
         ("nodes", NodeIndices()),
+        ("permuted(along(-2, vector))", Permuted((0,), AlongAxis(-2, Vector()))),
     ],
 )
 def test_every_form_is_read(text, expected):
@@ -43,7 +45,7 @@ def test_every_form_is_read(text, expected):
 @pytest.mark.parametrize(
     "text",
     ["", "vektor!", "point(3)", "cartesian", "cartesian(two)", "permuted(point", "permuted)(", "irreps()",
-     "permuted(point, vector)", "cartesian(2, odd)"],
+     "permuted(point, vector)", "cartesian(2, odd)", "along(vector)"],
 )  # fmt: skip
 def test_what_cannot_be_read_is_refused_with_the_forms(text):
     with pytest.raises(SymmetryError) as caught:

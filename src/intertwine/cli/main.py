@@ -30,6 +30,7 @@ COMMANDS = {
     "predict": ("Apply a run to files of your own", "predict:main"),
     "report": ("Write a run's HTML page", "report:main"),
     "reproduce": ("Repeat the experiment of a system's card", "reproduce:main"),
+    "frames": ("Report how stable the PCA frames of clouds are", "frames:main"),
     "products": ("Compare tensor products: paths, expressivity, cost, measured speed", "products.main:main"),
 }
 

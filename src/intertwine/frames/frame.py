@@ -16,8 +16,9 @@ from torch import Tensor
 
 from intertwine.errors import ShapeError
 from intertwine.groups import Group
+from intertwine.points import pad_clouds
 
-__all__ = ["Frame", "Frames"]
+__all__ = ["Frame", "Frames", "pad_segments"]
 
 
 @final
@@ -31,6 +32,9 @@ class Frames:
         weights: of the average, adding up to one for each cloud.
         valid: whether the frame moves with the cloud. It does not where axes are arbitrary, as in a cube.
         inverse: inverses of ``linear``; its transposes where not given, as for orthogonal groups.
+        rank: dimensions that the points of each cloud span about its origin; not known where not given.
+        span: projections on what they span, for frames whose axes beyond it mean nothing: vectors that a network gives
+            are projected. Averages over all signs of an axis need no projection.
     """
 
     linear: Float[Tensor, "batch frames d d"]
@@ -38,6 +42,8 @@ class Frames:
     weights: Float[Tensor, "batch frames"]
     valid: Bool[Tensor, " batch"]
     inverse: Float[Tensor, "batch frames d d"] | None = None
+    rank: Int64[Tensor, " batch"] | None = None
+    span: Float[Tensor, "batch d d"] | None = None
 
     @property
     def count(self) -> int:
@@ -60,8 +66,11 @@ class Frame(ABC):
 
     group: Group
     """The group whose elements it returns."""
-    dim: int
-    """Coordinates of a point."""
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Coordinates of a point."""
 
     @abstractmethod
     def __call__(
@@ -113,11 +122,5 @@ def pad_segments(
             got={"points": tuple(points.shape), "index": tuple(index.shape)},
             expected="(points, d) and (points,)",
         )
-    sizes = torch.bincount(index, minlength=count)
-    order = torch.argsort(index, stable=True)
-    first = torch.cumsum(sizes, 0) - sizes
-    place = torch.arange(len(index), device=index.device) - first[index[order]]
-    longest = int(sizes.max()) if count else 0
-    padded = points.new_zeros(count, longest, points.shape[-1]).index_put((index[order], place), points[order])
-    mask = torch.arange(longest, device=index.device) < sizes.unsqueeze(1)
-    return padded, mask
+    place, mask = pad_clouds(index, count)
+    return torch.where(mask.unsqueeze(-1), points[place], 0.0), mask

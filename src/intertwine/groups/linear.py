@@ -1,4 +1,4 @@
-"""Linear groups that are not compact: GL+(n), SL(n) and Affine(n).
+"""Linear groups that are not compact: GL(n), GL+(n), SL(n) and Affine(n).
 
 Matrices ``(..., n, n)``, or homogeneous matrices ``(..., n+1, n+1)`` for Affine(n), that act on column
 vectors. There is no Haar probability measure to draw from: the linear part is drawn in polar form, a Haar
@@ -18,12 +18,12 @@ from intertwine.groups.euclidean import homogeneous
 from intertwine.groups.group import Group, check_element_shape, check_size, standard_normal
 from intertwine.groups.orthogonal import SO, O
 
-__all__ = ["SL", "Affine", "GLPlus"]
+__all__ = ["GL", "SL", "Affine", "GLPlus"]
 
 
 @dataclass(frozen=True)
 class _LinearGroup(Group):
-    """What the three share: matrices that multiply, with ``_border`` more rows than dimensions."""
+    """What the four share: matrices that multiply, with ``_border`` more rows than dimensions."""
 
     n: int
     stretch_scale: float = field(default=0.5, compare=False)
@@ -65,6 +65,33 @@ class _LinearGroup(Group):
     def _checked(self, g: Tensor) -> Tensor:
         check_element_shape(g, (self.n + self._border,) * 2, str(self))
         return g
+
+
+@final
+@dataclass(frozen=True)
+class GL(_LinearGroup):
+    """The invertible n x n matrices, of either orientation."""
+
+    @property
+    def dim(self) -> int:
+        """Return n^2."""
+        return self.n**2
+
+    def sample(
+        self,
+        *batch: int,
+        rng: torch.Generator | None = None,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+    ) -> Float[Tensor, "*batch n n"]:
+        """Draw a Haar orthogonal matrix times the exponential of a normal symmetric matrix."""
+        orthogonal = O(self.n).sample(*batch, rng=rng, dtype=torch.float64, device=device)
+        stretch = torch.linalg.matrix_exp(_symmetric(batch, self.n, self.stretch_scale, rng, device))
+        return (orthogonal @ stretch).to(dtype or torch.get_default_dtype())
+
+    def contains(self, g: Float[Tensor, "*batch n n"], tolerance: float | None = None) -> Bool[Tensor, "*batch"]:
+        """Tell whether the size of the determinant is larger than ``tolerance`` (0 if None)."""
+        return torch.linalg.det(self._checked(g)).abs() > (tolerance or 0.0)
 
 
 @final

@@ -1,6 +1,34 @@
 """Clouds of points and meshes: files, samples of surfaces, neighbours, farthest points."""
 
+from intertwine.points.clouds import CLOUD_SUFFIXES, Cloud, cloud_bytes, read_cloud, write_cloud
 from intertwine.points.farthest import FarthestPoints, farthest_points
+from intertwine.points.meshes import MESH_SUFFIXES, Mesh, pad_meshes, read_mesh, read_meshes
+from intertwine.points.neighbours import nearest_neighbours
+from intertwine.points.normalise import Normalised, normalise
 from intertwine.points.ragged import check_clouds, cloud_sizes, pad_clouds
+from intertwine.points.surface import SurfaceSample, place_on_faces, sample_surface, triangle_areas
 
-__all__ = ["FarthestPoints", "check_clouds", "cloud_sizes", "farthest_points", "pad_clouds"]
+__all__ = [
+    "CLOUD_SUFFIXES",
+    "MESH_SUFFIXES",
+    "Cloud",
+    "FarthestPoints",
+    "Mesh",
+    "Normalised",
+    "SurfaceSample",
+    "check_clouds",
+    "cloud_bytes",
+    "cloud_sizes",
+    "farthest_points",
+    "nearest_neighbours",
+    "normalise",
+    "pad_clouds",
+    "pad_meshes",
+    "place_on_faces",
+    "read_cloud",
+    "read_mesh",
+    "read_meshes",
+    "sample_surface",
+    "triangle_areas",
+    "write_cloud",
+]

@@ -1,6 +1,7 @@
 """How groups act: irreps of O(3) and SO(2), harmonics, Wigner matrices, couplings, and actions on data."""
 
 from intertwine.representations.actions import (
+    AlongAxis,
     Blocks,
     Cartesian,
     Invariant,
@@ -26,6 +27,7 @@ CONVENTION_VERSION = 1
 __all__ = [
     "CONVENTION_VERSION",
     "LAYOUTS",
+    "AlongAxis",
     "Blocks",
     "Cartesian",
     "Image",

@@ -23,6 +23,7 @@ from intertwine.representations.layout import Layout, check_layout
 from intertwine.representations.wigner import wigner_D_upto
 
 __all__ = [
+    "AlongAxis",
     "Blocks",
     "Cartesian",
     "Invariant",
@@ -120,6 +121,28 @@ class Point(Representation):
             return moved
         check_axes(x, (len(translation),), f"{self} under {group}")
         return moved + translation.to(x)
+
+
+@final
+@dataclass(frozen=True)
+class AlongAxis(Representation):
+    """A representation of the last axis that acts on another one.
+
+    ``AlongAxis(-2, Vector())`` are vectors whose channels lie on the last axis.
+
+    Args:
+        axis: where the components are.
+        inner: how they transform.
+    """
+
+    axis: int
+    inner: Representation
+
+    def apply(self, group: Group, g: Element, x: Shaped[Tensor, "*shape"]) -> Shaped[Tensor, "*shape"]:
+        """Return the data transformed along ``axis``."""
+        if not -x.ndim <= self.axis < x.ndim:
+            raise ShapeError(f"{self} under {group}", got=tuple(x.shape), expected=f"an axis {self.axis}")
+        return self.inner.apply(group, g, x.movedim(self.axis, -1)).movedim(-1, self.axis)
 
 
 @final

@@ -9,7 +9,6 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import final
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from intertwine.errors import IntertwineError
 from intertwine.groups import Element, Group
 from intertwine.representations import (
+    AlongAxis,
     Cartesian,
     Invariant,
     Irreps,
@@ -27,25 +27,8 @@ from intertwine.representations import (
     Representation,
     Vector,
 )
-from intertwine.symmetry.parse import format_representation
 
 __all__ = ["LawFinder", "declared_irreps"]
-
-
-@final
-@dataclass(frozen=True)
-class _AlongAxis(Representation):
-    """A representation of the last axis that acts on another one."""
-
-    axis: int
-    inner: Representation
-
-    def apply(self, group: Group, g: Element, x: Tensor) -> Tensor:
-        """Return the data transformed along ``axis``."""
-        return self.inner.apply(group, g, x.movedim(self.axis, -1)).movedim(-1, self.axis)
-
-    def __repr__(self) -> str:
-        return f"{format_representation(self.inner)} along axis {self.axis}"
 
 
 def declared_irreps(modules: Iterable[nn.Module]) -> list[IrrepsTensor]:
@@ -137,7 +120,7 @@ class LawFinder:
         for axis in reversed(range(x.ndim)):
             if x.shape[axis] == size:
                 for law in (Vector(), Point(), Vector(pseudo=True)):
-                    found.append((law if axis == last else _AlongAxis(axis, law), (axis,)))
+                    found.append((law if axis == last else AlongAxis(axis, law), (axis,)))
         if x.ndim > 1 and x.shape[-2:] == (size, size):
             found += [(Cartesian(2, pseudo), (last - 1, last)) for pseudo in (False, True)]
         if x.ndim and size == 3 and self.group.orthogonal:

@@ -2,7 +2,7 @@
 
 Names are those of the classes, in any case: ``invariant``, ``vector``, ``pseudovector``, ``pseudoscalar``,
 ``point``, ``cartesian(2)``, ``irreps(8x0e + 4x1o)``, ``nodes`` (indices of items), ``permuted(point)``,
-``permuted(0, 1, invariant)``.
+``permuted(0, 1, invariant)``, ``along(-2, vector)``.
 """
 
 import difflib
@@ -10,6 +10,7 @@ import re
 
 from intertwine.errors import SymmetryError
 from intertwine.representations import (
+    AlongAxis,
     Cartesian,
     Invariant,
     IrrepsTensor,
@@ -33,10 +34,10 @@ _PLAIN = {
     "nodes": NodeIndices(),
     "nodeindices": NodeIndices(),
 }
-_WITH_ARGUMENTS = ("cartesian", "irreps", "irrepstensor", "permuted")
+_WITH_ARGUMENTS = ("along", "cartesian", "irreps", "irrepstensor", "permuted")
 _FORMS = (
     "invariant, vector, pseudovector, pseudoscalar, point, nodes, cartesian(2), irreps(8x0e + 4x1o), permuted(point), "
-    "permuted(0, 1, invariant)"
+    "permuted(0, 1, invariant), along(-2, vector)"
 )
 
 
@@ -70,6 +71,8 @@ def parse_representation(text: str) -> Representation:
         inner = [argument for argument in arguments if not argument.lstrip("-").isdecimal()]
         if len(inner) <= 1:
             return Permuted(axes or (0,), parse_representation(inner[0]) if inner else Invariant())
+    elif name == "along" and len(arguments) == 2 and arguments[0].lstrip("-").isdecimal():
+        return AlongAxis(int(arguments[0]), parse_representation(arguments[1]))
     elif name not in _PLAIN:
         close = difflib.get_close_matches(name, [*_PLAIN, *_WITH_ARGUMENTS], n=1)
         raise _unreadable(text, _FORMS, f"did you mean {close[0]!r}?" if close else None)
@@ -113,6 +116,8 @@ def format_representation(representation: Representation) -> str:
     if isinstance(representation, Permuted):
         axes = "" if representation.axes == (0,) else "".join(f"{axis}, " for axis in representation.axes)
         return f"permuted({axes}{format_representation(representation.inner)})"
+    if isinstance(representation, AlongAxis):
+        return f"along({representation.axis}, {format_representation(representation.inner)})"
     return repr(representation)
 
 

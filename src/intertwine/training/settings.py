@@ -4,11 +4,10 @@ The string under each field is its help text, its line in the reference page and
 schema. This file imports neither torch nor Lightning, so that recipes can be read and checked at once.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from intertwine.errors import ConfigError
+from intertwine.errors import check_fields
 
 __all__ = ["TrainingSettings", "check_fields"]
 
@@ -106,25 +105,3 @@ class TrainingSettings:
     def evaluation_batch_size(self) -> int:
         """Items per batch when nothing is learnt: `validation_batch_size`, or `batch_size` where that is empty."""
         return self.batch_size if self.validation_batch_size is None else self.validation_batch_size
-
-
-def check_fields(settings: Any, /, **rules: tuple[bool, str]) -> None:
-    """Raise one error naming every field of a settings dataclass whose rule does not hold.
-
-    Call it in ``__post_init__``; the recipe reader turns ``got`` and ``expected`` into line numbers of the
-    file.
-
-    Args:
-        settings: the dataclass instance.
-        rules: for each field, whether its value is allowed, and what is.
-
-    Raises:
-        ConfigError: with ``got`` and ``expected`` keyed by field.
-    """
-    expected: Mapping[str, str] = {name: text for name, (holds, text) in rules.items() if not holds}
-    if expected:
-        raise ConfigError(
-            f"{type(settings).__name__}: values out of range",
-            got={name: getattr(settings, name) for name in expected},
-            expected=expected,
-        )

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from intertwine.errors import DataError
-from intertwine.systems.segnn.data import SampleSet
-from intertwine.systems.segnn.evaluate import baselines
+from intertwine.particles import SampleSet
 from intertwine.systems.segnn.metrics import PositionMSE, position_metrics
 from intertwine.systems.segnn.training import position_loss
 
@@ -68,10 +67,3 @@ def test_batches_without_targets_are_refused(predicted):
         PositionMSE().update(part, unknown)
     with pytest.raises(DataError):
         position_loss(part, unknown)
-
-
-def test_straight_lines_in_closed_form(samples):
-    found = baselines(samples, {"two": 2.0})
-    error = samples.positions + 2 * samples.velocities - samples.targets
-    assert found["two"] == pytest.approx(wanted(error), rel=1e-12)
-    assert found["no motion"] == pytest.approx(wanted(samples.positions - samples.targets), rel=1e-12)

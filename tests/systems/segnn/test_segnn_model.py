@@ -9,12 +9,12 @@ import torch
 from intertwine.errors import ConfigError, ShapeError
 from intertwine.groups import O
 from intertwine.nn import Gate
+from intertwine.particles import SampleSet, SimulationSettings, simulated_samples
 from intertwine.products.paths import all_paths
 from intertwine.representations import Irreps, wigner_3j
 from intertwine.representations.layout import split_blocks
 from intertwine.symmetry import equivariance_error, localise
 from intertwine.symmetry.check import check_module
-from intertwine.systems.segnn.data import SampleSet, simulated_samples
 from intertwine.systems.segnn.model import (
     SEGNN,
     GatedProduct,
@@ -23,7 +23,7 @@ from intertwine.systems.segnn.model import (
     balanced_channels,
     hidden_irreps,
 )
-from intertwine.systems.segnn.settings import ModelSettings, SimulationSettings
+from intertwine.systems.segnn.settings import ModelSettings
 from intertwine.testing import ModuleContract, check_compile, tolerance
 
 DOUBLE = torch.float64

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from intertwine.errors import DataError
+from intertwine.errors import DataError, NumericsError
+from intertwine.particles import predict_samples
 from intertwine.reporting import Evaluation, ResultRow
-from intertwine.systems.segnn.evaluate import check, evaluate, predict_samples
+from intertwine.systems.segnn.evaluate import check, evaluate
 from intertwine.systems.segnn.predict import predict_files
 from intertwine.systems.segnn.report import sections
 from intertwine.systems.segnn.reproduce import reproduce
@@ -199,11 +200,8 @@ def test_nothing_is_written_where_one_file_cannot_be_read(run, now, tmp_path):
 
 
 def test_predictions_that_are_not_finite_name_the_sample(run, samples):
-    from intertwine.errors import NumericsError
-    from intertwine.systems.segnn.predict import predict
-
     model = load_model(run)
     model.output.bias = None
     next(model.parameters()).data.fill_(torch.nan)
     with pytest.raises(NumericsError, match="sample 0"):
-        predict(model, samples)
+        predict_samples(model, samples)

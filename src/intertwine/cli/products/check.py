@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from intertwine.cli.parsing import command_parser
-from intertwine.cli.products.options import make_table, one_of, plural
+from intertwine.cli.products.options import one_of, plural
+from intertwine.cli.tables import make_table
 
 if TYPE_CHECKING:
     from intertwine.products.survey.checks import CheckRow, Quantity

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from intertwine.cli.parsing import command_parser
-from intertwine.cli.products.options import DIRECTIONS, add_measurement, make_table, one_of, plural, read_measurement
+from intertwine.cli.products.options import DIRECTIONS, add_measurement, one_of, plural, read_measurement
+from intertwine.cli.tables import make_table
 from intertwine.errors import ConfigError
 
 if TYPE_CHECKING:

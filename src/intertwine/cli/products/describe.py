@@ -3,7 +3,8 @@
 from rich.console import Console
 
 from intertwine.cli.parsing import command_parser
-from intertwine.cli.products.options import make_table, one_of
+from intertwine.cli.products.options import one_of
+from intertwine.cli.tables import make_table
 
 __all__ = ["explain_path", "list_all"]
 

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
-
 from intertwine.errors import ConfigError
 from intertwine.training.words import nearest
 
-__all__ = ["DIRECTIONS", "add_measurement", "make_table", "one_of", "plural", "read_measurement"]
+__all__ = ["DIRECTIONS", "add_measurement", "one_of", "plural", "read_measurement"]
 
 DIRECTIONS = ("forward", "backward", "double_backward")
 """How far a measured call differentiates; those of `survey.measure`, which would import torch for a help text."""
@@ -78,11 +76,3 @@ def plural(count: int, noun: str) -> str:
         ('1 channel', '2 channels')
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def make_table(*columns: str, whole: int = 1) -> Table:
-    """Return a table; its first ``whole`` columns are never broken."""
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for place, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=place < whole)
-    return table

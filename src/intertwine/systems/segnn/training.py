@@ -5,7 +5,8 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from intertwine.errors import DataError
-from intertwine.systems.segnn.data import ParticleBatch, ParticleData
+from intertwine.particles import ParticleBatch
+from intertwine.systems.segnn.data import ParticleData
 from intertwine.systems.segnn.metrics import position_metrics
 from intertwine.systems.segnn.model import SEGNN
 from intertwine.systems.segnn.settings import SegnnRecipe

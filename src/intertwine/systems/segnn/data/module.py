@@ -1,16 +1,15 @@
 """The data of a recipe: files where they are named, simulations where they are not."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from intertwine.errors import DataError
-from intertwine.systems.segnn.data.batch import ParticleBatch, SampleSet
-from intertwine.systems.segnn.data.files import read_samples
-from intertwine.systems.segnn.data.samples import Samples, fitted_time
-from intertwine.systems.segnn.data.simulation import simulated_samples
+from intertwine.particles.baselines import fitted_time
+from intertwine.particles.batch import ParticleBatch, SampleSet
+from intertwine.particles.samples import Samples
+from intertwine.particles.splits import test_sets, training_sets
 from intertwine.systems.segnn.settings import SegnnRecipe
 from intertwine.training.datasets import find_data
 from intertwine.training.sampling import make_loader
@@ -49,10 +48,10 @@ class ParticleData(LightningDataModule):
             DataError: if a file is damaged, or holds fewer samples than asked for.
         """
         if not self._ready:
-            self.train_samples, self.validation_samples = self._training()
+            self.train_samples, self.validation_samples = training_sets(self.recipe.data, find_data)
             self._ready = True
         if stage in (None, "test") and not self.test_samples:
-            self.test_samples = self._test()
+            self.test_samples = test_sets(self.recipe.data, find_data)
 
     @property
     def fitted_time(self) -> float:
@@ -77,46 +76,6 @@ class ParticleData(LightningDataModule):
     def test_dataloader(self) -> list[DataLoader[ParticleBatch]]:
         """Return one loader per test set, in the order of ``test_samples``."""
         return [self.loader(samples) for samples in self.test_samples.values()]
-
-    def _training(self) -> tuple[Samples, Samples]:
-        settings = self.recipe.data
-        if settings.train is None:
-            train = self._simulated("train", settings.train_samples)
-        else:
-            train = self._read(settings.train)
-        if settings.validation is not None:
-            held = self._read(settings.validation)
-        elif settings.train is None:
-            held = self._simulated("validation", settings.validation_samples)
-        else:
-            train, held = _hold_out(train, settings.validation_fraction)
-        return train.part(stop=settings.train_samples), held.part(stop=settings.validation_samples)
-
-    def _test(self) -> dict[str, Samples]:
-        settings = self.recipe.data
-        if not settings.test and settings.train is None:
-            return {"test": self._simulated("test", settings.test_samples)}
-        return {name: self._read(file).part(stop=settings.test_samples) for name, file in settings.test.items()}
-
-    def _simulated(self, split: Literal["train", "validation", "test"], count: int | None) -> Samples:
-        settings = self.recipe.data
-        return simulated_samples(settings.simulation, split, count, settings.start_frame, settings.end_frame)
-
-    def _read(self, file: str) -> Samples:
-        settings = self.recipe.data
-        return read_samples(find_data(file), settings.start_frame, settings.end_frame)
-
-
-def _hold_out(samples: Samples, fraction: float) -> tuple[Samples, Samples]:
-    """Split off the end of the samples."""
-    if len(samples) < 2:
-        raise DataError(
-            f"{samples.where}: a split needs at least two samples",
-            got=f"{len(samples)} sample",
-            fix="give more training samples, or a validation file",
-        )
-    kept = len(samples) - min(max(round(fraction * len(samples)), 1), len(samples) - 1)
-    return samples.part(stop=kept), samples.part(start=kept)
 
 
 def _as_it_is(batch: ParticleBatch | Sequence[Any]) -> Any:

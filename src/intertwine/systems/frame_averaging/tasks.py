@@ -1,0 +1,68 @@
+"""The parts of the system for each of its tasks: the recipe says which, and only that one is imported."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from intertwine.training.system import load_name
+
+__all__ = ["check", "evaluate", "make_data", "make_module", "predict_files", "reproduce", "sections"]
+
+_PACKAGE = __name__.rpartition(".")[0]
+
+
+def _part(room: str, task: str, name: str) -> Any:
+    return load_name(f".{room}.{task}:{name}", _PACKAGE)
+
+
+def make_data(recipe: Any) -> Any:
+    """Return the data of a recipe."""
+    return _part("data", recipe.task, "make_data")(recipe)
+
+
+def make_module(recipe: Any, data: Any, *, rng: Any) -> Any:
+    """Return the untrained network of a recipe, with its loss."""
+    return _part("training", recipe.task, "make_module")(recipe, data, rng=rng)
+
+
+def evaluate(run: Any) -> Any:
+    """Return the errors of a finished run on its test sets."""
+    return _part("evaluate", run.recipe().task, "evaluate")(run)
+
+
+def check(run: Any, *, trials: int = 8, rng: Any) -> Any:
+    """Return how well the network of a run keeps the symmetry that it declares."""
+    return _part("evaluate", run.recipe().task, "check")(run, trials=trials, rng=rng)
+
+
+def predict_files(run: Any, files: Any, *, output: Any, device: str = "cpu") -> Any:
+    """Apply the network of a run to files and return the files written."""
+    return _part("predict", run.recipe().task, "predict_files")(run, files, output=output, device=device)
+
+
+def sections(run: Any) -> Any:
+    """Return the sections of the report of a run."""
+    return _part("report", run.recipe().task, "sections")(run)
+
+
+def reproduce(
+    scale: Any,
+    *,
+    folder: Path,
+    seeds: tuple[int, ...] | None = None,
+    console: Any = None,
+    case: Literal["particles", "normals", "graphs", "all"] = "all",
+) -> list[Any]:
+    """Run the card's experiments and return their rows.
+
+    Args:
+        scale: scale of the recipes.
+        folder: where the runs are kept.
+        seeds: of initial weights and data order; the card's are 0, 1 and 2.
+        console: where to show progress.
+        case: one task, or all.
+    """
+    tasks = ("particles", "normals", "graphs") if case == "all" else (case,)
+    rows = []
+    for task in tasks:
+        rows += _part("reproduce", task, "reproduce")(scale, folder=folder, seeds=seeds, console=console)
+    return rows
