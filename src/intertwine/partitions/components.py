@@ -123,11 +123,12 @@ def expectation(
 
     Both may be differentiated by votes, means and weights. In logarithms, so that nothing underflows.
     """
-    valid = index >= 0
-    place = index.clamp(min=0)
-    offset = votes.unsqueeze(1) - components.means[place]
-    score = components.weights.log()[place] - offset.square().sum(-1) / (2 * sigma**2)
-    score = torch.where(valid, score, float("-inf"))
+    place = index.clamp(min=0).flatten()
+    # index_select is several times faster than indexing with a matrix
+    means = components.means.index_select(0, place).unflatten(0, index.shape)
+    weights = components.weights.log().index_select(0, place).view(index.shape)
+    score = weights - (votes.unsqueeze(1) - means).square().sum(-1) / (2 * sigma**2)
+    score = torch.where(index >= 0, score, float("-inf"))
     density = torch.logsumexp(score, -1)
     return torch.exp(score - density.unsqueeze(1)), density - votes.shape[1] / 2 * math.log(2 * math.pi * sigma**2)
 
