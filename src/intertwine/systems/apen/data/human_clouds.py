@@ -92,15 +92,15 @@ class HumanClouds(CloudSet):
         return batch, at_rest.flatten(0, 1)
 
 
-def split_bodies(
-    bodies: Bodies, settings: DataSettings
-) -> tuple[Int64[Tensor, "2 train"], Int64[Tensor, "2 test"]]:
+def split_bodies(bodies: Bodies, settings: DataSettings) -> tuple[Int64[Tensor, "2 train"], Int64[Tensor, "2 test"]]:
     """Return numbers of bodies and poses, those to train on and those to test on, as the settings divide them.
 
     Raises:
         DataError: if there is no such motion, it is to be tested and trained on, or nothing is left to train on.
     """
-    sequence = torch.arange(len(bodies.motions)).repeat_interleave(torch.tensor([len(m) for m in bodies.motions.values()]))
+    sequence = torch.arange(len(bodies.motions)).repeat_interleave(
+        torch.tensor([len(m) for m in bodies.motions.values()])
+    )
     names = list(bodies.motions)
     trained, tested = (_known(asked, names) for asked in (settings.train_sequences, settings.test_sequences))
     everyone = torch.arange(len(bodies.subjects))
