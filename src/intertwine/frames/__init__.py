@@ -4,6 +4,8 @@ from intertwine.frames.average import FrameAverage
 from intertwine.frames.canonical_labelling import Automorphisms, MinimalGraphFrame, automorphisms, canonical_labelling
 from intertwine.frames.centroid import CentroidFrame
 from intertwine.frames.eigen import symmetric_eigh
+from intertwine.frames.faenet import FAENetFraming, FAENetMode, faenet_framing
+from intertwine.frames.finite import FiniteFrame, matrices_of
 from intertwine.frames.frame import Frame, Frames, pad_segments
 from intertwine.frames.graph_average import FrameAverageGraph
 from intertwine.frames.graph_frame import FullGraphFrame, GraphFrame, SortingFrame, orbit_representatives
@@ -16,6 +18,9 @@ from intertwine.frames.pca import PCAFrame
 from intertwine.frames.permutations import PermutationFrames
 from intertwine.frames.perturb import SplitAxes, split_degenerate
 from intertwine.frames.piecewise import Memberships, PiecewiseFrameAverage, move_parts, piecewise_error
+from intertwine.frames.planar import PlanarFrame
+from intertwine.frames.pyg import FrameTransform
+from intertwine.frames.regulariser import average_with_variance, frame_variance
 from intertwine.frames.set_frame import (
     DirectionsFrame,
     FullSetFrame,
@@ -31,9 +36,13 @@ __all__ = [
     "Automorphisms",
     "CentroidFrame",
     "DirectionsFrame",
+    "FAENetFraming",
+    "FAENetMode",
+    "FiniteFrame",
     "Frame",
     "FrameAverage",
     "FrameAverageGraph",
+    "FrameTransform",
     "Frames",
     "FullGraphFrame",
     "FullSetFrame",
@@ -47,6 +56,7 @@ __all__ = [
     "PCAFrame",
     "PermutationFrames",
     "PiecewiseFrameAverage",
+    "PlanarFrame",
     "PointOrder",
     "RandomDirectionFrame",
     "SetFrame",
@@ -56,10 +66,14 @@ __all__ = [
     "Stability",
     "WeightedFrame",
     "automorphisms",
+    "average_with_variance",
     "canonical_labelling",
     "canonical_order",
     "cluster_rows",
+    "faenet_framing",
+    "frame_variance",
     "laplacian_signatures",
+    "matrices_of",
     "measure_stability",
     "move_parts",
     "orbit_representatives",
