@@ -131,7 +131,7 @@ class DataSettings:
     """Motions to use (human), or to train on with `unseen_sequence`; empty takes all that are not tested."""
     test_sequences: tuple[str, ...] = ("02_03", "02_05", "01_04")
     """Motions to test on (human, `unseen_sequence`)."""
-    scene: str = "0"
+    scene: int | str = 0
     """Scene to learn (rooms: its number; dynlab: its name)."""
     configuration: int = 0
     """The one scan of the scene to train on (rooms, dynlab); the others are the test."""
@@ -141,8 +141,8 @@ class DataSettings:
     """Files and folders of labelled clouds to test on (files); of its splits (multibody), such as `test`."""
     augmentation: Literal["none", "rotations", "piecewise"] = "none"
     """Random motions of each training cloud, or of each of its parts: what networks without symmetry need."""
-    upright: bool = False
-    """Whether these motions keep the vertical."""
+    axis: Literal["any", "x", "y", "z"] = "any"
+    """Axis of their turns: any, or only the vertical one, which is y for bodies and z for rooms."""
     shift: float = 0.0
     """Standard deviation of the shifts that go with them, in the unit of length."""
 

@@ -35,12 +35,12 @@ class ApenTraining(TrainingModule):
 
     def loss(self, batch: PartBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss of a batch and its terms."""
-        return self._terms(self._apply(batch), batch)
+        return self._terms(self._outputs(batch), batch)
 
     def validation(self, batch: PartBatch, metrics: MetricCollection | None) -> tuple[Tensor, dict[str, Tensor]]:
         """Return loss and terms of a batch and update the metrics."""
         with torch.no_grad():
-            found = self._apply(batch)
+            found = self._outputs(batch)
             if metrics is not None:
                 metrics.update(found["logits"], batch)
             return self._terms(found, batch)
@@ -49,7 +49,7 @@ class ApenTraining(TrainingModule):
         """Return the metrics of the task."""
         return segmentation_metrics() if self.task == "segment" else cloud_metrics()
 
-    def _apply(self, batch: PartBatch) -> dict[str, Tensor]:
+    def _outputs(self, batch: PartBatch) -> dict[str, Tensor]:
         if self.model.settings.partition == "oracle" and isinstance(self.model, APEN):
             return self.model(**batch.inputs(), true_part=batch.instances)
         return self.model(**batch.inputs())

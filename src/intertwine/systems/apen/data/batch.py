@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float, Int64
@@ -12,6 +13,9 @@ from torch.utils.data import Dataset
 from intertwine.graphs import TensorBatch, segment_mean
 from intertwine.partitions import compact_ids
 from intertwine.training.sampling import EpochSampler, generator
+
+if TYPE_CHECKING:
+    from intertwine.systems.apen.data.motions import RandomMotions
 
 __all__ = ["CloudSet", "DrawnClouds", "PartBatch", "make_batch"]
 
@@ -103,12 +107,16 @@ class DrawnClouds(Dataset[PartBatch]):
         clouds: where points are drawn from.
         draws: how often each cloud is drawn in an epoch.
         seed: of the points.
+        motions: moves the clouds.
     """
 
-    def __init__(self, clouds: CloudSet, *, draws: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self, clouds: CloudSet, *, draws: int = 1, seed: int = 0, motions: "RandomMotions | None" = None
+    ) -> None:
         self.clouds = clouds
         self.draws = draws
         self.seed = seed
+        self.motions = motions
         self.sampler: EpochSampler | None = None
 
     def __len__(self) -> int:
@@ -120,4 +128,5 @@ class DrawnClouds(Dataset[PartBatch]):
     def __getitems__(self, indices: Sequence[int]) -> PartBatch:
         epoch = self.sampler.epoch if self.sampler is not None else 0
         rngs = [generator(self.seed, "points", epoch, int(index)) for index in indices]
-        return self.clouds.draw([index % len(self.clouds) for index in indices], rngs)
+        batch = self.clouds.draw([index % len(self.clouds) for index in indices], rngs)
+        return batch if self.motions is None else self.motions.move(batch, rngs)
