@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from intertwine.frames import move_parts
+from intertwine.graphs import segment_mean
 from intertwine.groups import SE, E
 from intertwine.partitions import mixing
 from intertwine.systems.apen.model import APEN
@@ -78,8 +79,7 @@ def measure_pieces(
         vote_errors.append((moved["votes"][-1] - expected).norm(dim=-1).mean())
     logits = found["logits"]
     spread = (logits - logits.mean(0)).norm(dim=-1).mean().clamp(min=1e-12)
-    centre = torch.zeros(int(batch.max()) + 1, 3, dtype=positions.dtype, device=positions.device)
-    centre = centre.index_reduce(0, batch, positions, "mean", include_self=False)
+    centre = segment_mean(positions, batch, int(batch.max()) + 1)
     extent = (positions - centre[batch]).norm(dim=-1).mean()
     mixed = [mixing(part, instances) for part in found["parts"]]
     return PieceReport(

@@ -1,5 +1,6 @@
 """The card's experiments: the law of pieces against the first partition, the bound, body parts, rooms and subjects."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -93,7 +94,7 @@ def _piece_rows(scale: str) -> list[ResultRow]:
             "pieces/fewest cells over most", "error_ratio", by_cells[0] / by_cells[-1], "x", target=Target(">=", 5.0)
         )
     )
-    rises = sum(b > a for a, b in zip(by_cells, by_cells[1:], strict=False))
+    rises = sum(b > a for a, b in pairwise(by_cells))
     rows.append(ResultRow("pieces/steps at which the error rises", "count", float(rises), target=Target("==", 0.0)))
     return rows
 
