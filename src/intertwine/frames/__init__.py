@@ -10,6 +10,13 @@ from intertwine.frames.frame import Frame, Frames, pad_segments
 from intertwine.frames.graph_average import FrameAverageGraph
 from intertwine.frames.graph_frame import FullGraphFrame, GraphFrame, SortingFrame, orbit_representatives
 from intertwine.frames.graph_signatures import Signatures, cluster_rows, laplacian_signatures
+from intertwine.frames.learned import LearnedFrame, identity_prior
+from intertwine.frames.learned_finite import (
+    LearnedFiniteFrame,
+    OrbitScores,
+    choose_element,
+    identity_cross_entropy,
+)
 from intertwine.frames.lorentz import LorentzFrame
 from intertwine.frames.minimal import MinimalFrame
 from intertwine.frames.ordered_partition import OrderedPartition
@@ -47,11 +54,14 @@ __all__ = [
     "FullGraphFrame",
     "FullSetFrame",
     "GraphFrame",
+    "LearnedFiniteFrame",
+    "LearnedFrame",
     "ListedFrame",
     "LorentzFrame",
     "Memberships",
     "MinimalFrame",
     "MinimalGraphFrame",
+    "OrbitScores",
     "OrderedPartition",
     "PCAFrame",
     "PermutationFrames",
@@ -69,9 +79,12 @@ __all__ = [
     "average_with_variance",
     "canonical_labelling",
     "canonical_order",
+    "choose_element",
     "cluster_rows",
     "faenet_framing",
     "frame_variance",
+    "identity_cross_entropy",
+    "identity_prior",
     "laplacian_signatures",
     "matrices_of",
     "measure_stability",

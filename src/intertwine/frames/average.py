@@ -131,7 +131,7 @@ class FrameAverage(nn.Module):
     def frames(self, inputs: Mapping[str, Any]) -> Frames:
         """Return the elements over which a call with these inputs averages; drawn ones in mode ``stochastic``."""
         folding = self._folding(inputs)
-        frames = folding.frames(self.frame, self._cloud(inputs, folding), self.rng)
+        frames = folding.frames(self.frame.reading(inputs), self._cloud(inputs, folding), self.rng)
         frames = self._with_directions(frames)
         return drawn_elements(frames, self.samples, self.rng) if self.mode == "stochastic" else frames
 
