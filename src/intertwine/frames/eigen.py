@@ -51,7 +51,9 @@ def symmetric_eigh(
     if not torch.compiler.is_compiling() and not matrices.isfinite().all():
         raise NumericsError("a matrix to decompose is not finite", got="NaN or infinity", expected="finite entries")
     wide = matrices.double()
-    values, vectors = _Eigh.apply((wide + wide.mT) / 2)
+    symmetric = (wide + wide.mT) / 2
+    # without a derivative to come, torch.compile has no autograd function to warn about
+    values, vectors = _Eigh.apply(symmetric) if symmetric.requires_grad else _Eigh.forward(symmetric)
     return values.to(matrices.dtype), vectors.to(matrices.dtype)
 
 

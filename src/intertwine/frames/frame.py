@@ -7,8 +7,9 @@ Source: Puny et al., Frame Averaging for Invariant and Equivariant Network Desig
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from intertwine.errors import ShapeError
 from intertwine.groups import Group
+from intertwine.points import pad_clouds
 
 __all__ = ["Frame", "Frames", "pad_segments"]
 
@@ -91,6 +93,10 @@ class Frame(ABC):
             NumericsError: if a coordinate is not finite; it names the clouds.
         """
 
+    def reading(self, inputs: Mapping[str, Any]) -> "Frame":
+        """Return this frame with what else it reads of the inputs of a network; most see the points only."""
+        return self
+
     def of_segments(
         self,
         points: Float[Tensor, "points d"],
@@ -121,11 +127,5 @@ def pad_segments(
             got={"points": tuple(points.shape), "index": tuple(index.shape)},
             expected="(points, d) and (points,)",
         )
-    sizes = torch.bincount(index, minlength=count)
-    order = torch.argsort(index, stable=True)
-    first = torch.cumsum(sizes, 0) - sizes
-    place = torch.arange(len(index), device=index.device) - first[index[order]]
-    longest = int(sizes.max()) if count else 0
-    padded = points.new_zeros(count, longest, points.shape[-1]).index_put((index[order], place), points[order])
-    mask = torch.arange(longest, device=index.device) < sizes.unsqueeze(1)
-    return padded, mask
+    place, mask = pad_clouds(index, count)
+    return torch.where(mask.unsqueeze(-1), points[place], 0.0), mask

@@ -11,7 +11,7 @@ from torch import Tensor
 from intertwine.errors import NumericsError, ShapeError
 from intertwine.graphs import segment_sum
 
-__all__ = ["check_clouds", "cloud_moments", "segment_moments"]
+__all__ = ["about_origin", "check_clouds", "cloud_moments", "segment_moments"]
 
 
 def cloud_moments(
@@ -24,6 +24,14 @@ def cloud_moments(
         mask: which entries are points.
         centred: whether the origin is the centroid; it is zero otherwise, and that of a cloud without points.
     """
+    origin, seen = about_origin(points, mask, centred=centred)
+    return origin, seen.mT @ seen
+
+
+def about_origin(
+    points: Float[Tensor, "batch points d"], mask: Bool[Tensor, "batch points"] | None, *, centred: bool
+) -> tuple[Float[Tensor, "batch d"], Float[Tensor, "batch points d"]]:
+    """Return the origin of each cloud and its points seen from there, in float64; zeros where there is no point."""
     wide = points.double()
     if mask is not None:
         wide = torch.where(mask.unsqueeze(-1), wide, 0.0)
@@ -34,20 +42,34 @@ def cloud_moments(
         wide = wide - origin.unsqueeze(1)
         if mask is not None:
             wide = torch.where(mask.unsqueeze(-1), wide, 0.0)
-    return origin, wide.mT @ wide
+    return origin, wide
 
 
 def segment_moments(
-    points: Float[Tensor, "points d"], index: Int64[Tensor, " points"], count: int, *, centred: bool
+    points: Float[Tensor, "points d"],
+    index: Int64[Tensor, " points"],
+    count: int,
+    *,
+    centred: bool,
+    weights: Float[Tensor, " points"] | None = None,
 ) -> tuple[Float[Tensor, "count d"], Float[Tensor, "count d d"]]:
-    """Return the origin and the covariance of each segment, in float64; the arguments are those of `cloud_moments`."""
+    """Return the origin and the covariance of each segment, in float64.
+
+    Args:
+        points: of all segments.
+        index: the segment of each point.
+        count: number of segments.
+        centred: as in `cloud_moments`.
+        weights: how much each point counts; all alike where not given.
+    """
     wide = points.double()
+    shares = torch.ones_like(wide[:, :1]) if weights is None else weights.double().unsqueeze(1)
     origin = wide.new_zeros(count, wide.shape[-1])
     if centred:
-        sizes = segment_sum(torch.ones_like(wide[:, :1]), index, count)
-        origin = segment_sum(wide, index, count) / sizes.clamp(min=1)
+        total = segment_sum(shares, index, count)
+        origin = segment_sum(shares * wide, index, count) / torch.where(total > 0, total, 1.0)
         wide = wide - origin.index_select(0, index)
-    return origin, segment_sum(wide.unsqueeze(-1) * wide.unsqueeze(-2), index, count)
+    return origin, segment_sum((shares * wide).unsqueeze(-1) * wide.unsqueeze(-2), index, count)
 
 
 def check_clouds(points: Tensor, mask: Tensor | None, dim: int, what: str) -> None:

@@ -38,7 +38,8 @@ class PCAFrame(Frame):
 
     - ``warn``: a `DataWarning`; ``valid`` is False for these clouds. ``ignore`` only sets ``valid``.
     - ``symmetrise``: axes of equal eigenvalues are turned by a random orthogonal matrix: equivariant in distribution.
-    - ``weighted``: these clouds get the frames of `WeightedFrame`, which always exist.
+    - ``weighted``: these clouds get the frames of `WeightedFrame`, which always exist: all ``tuples`` of points, or
+      as many drawn at random. The others are filled up to as many elements, of weight zero.
     - ``perturb``: the covariance is changed until its eigenvalues differ, from a few points in their order:
       equivariant, but no longer independent of the order of the points.
     - ``error``: a `NumericsError` that names the clouds.
@@ -52,6 +53,7 @@ class PCAFrame(Frame):
         tolerance: gap of eigenvalues, as a share of the largest, below which axes count as arbitrary; 1e-4 in float64
             and 1e-3 in float32 where not given.
         differentiate: whether gradients flow through axes and centroid; frames are constants otherwise, as published.
+        tuples: of points, for the policy ``weighted``: all give exact averages, in so many elements.
         signs: ``fixed`` gives one element, whose axes have coordinates that add up to a positive number (with the last
             axis turned for SE and SO): cheap, and *not* equivariant; the baseline "det" of Duval et al., ICML 2023.
 
@@ -70,6 +72,7 @@ class PCAFrame(Frame):
     tolerance: float | None = None
     differentiate: bool = False
     signs: Literal["all", "fixed"] = "all"
+    tuples: int = 32
 
     def __init__(
         self,
@@ -80,6 +83,7 @@ class PCAFrame(Frame):
         tolerance: float | None = None,
         differentiate: bool = False,
         signs: Literal["all", "fixed"] = "all",
+        tuples: int = 32,
     ) -> None:
         chosen = parse_group(group) if isinstance(group, str) else group
         if not isinstance(chosen, E | SE | O | SO):
@@ -93,6 +97,7 @@ class PCAFrame(Frame):
             "tolerance": tolerance,
             "differentiate": differentiate,
             "signs": signs,
+            "tuples": tuples,
         }
         for name, value in settings.items():
             object.__setattr__(self, name, value)
@@ -132,11 +137,15 @@ class PCAFrame(Frame):
         count: int,
         *,
         rng: torch.Generator | None = None,
+        weights: Float[Tensor, " points"] | None = None,
     ) -> Frames:
-        """Return the frames of clouds whose points lie in one tensor; see `Frame`."""
+        """Return the frames of clouds whose points lie in one tensor; see `Frame`.
+
+        ``weights`` say how much each point counts, as the memberships of soft parts do.
+        """
         check_clouds(points.unsqueeze(0), None, self.dim, str(self))
         used = points if self.differentiate else points.detach()
-        origin, covariance = segment_moments(used, index, count, centred=self.centred)
+        origin, covariance = segment_moments(used, index, count, centred=self.centred, weights=weights)
         return self._of_moments(origin, covariance, points.dtype, lambda: pad_segments(used, index, count), rng)
 
     def spectrum_of(self, values: Float[Tensor, "batch d"], dtype: torch.dtype) -> Spectrum:
@@ -166,9 +175,12 @@ class PCAFrame(Frame):
             elif self.degenerate == "perturb":
                 from intertwine.frames.perturb import split_degenerate
 
-                axes = torch.where(
-                    valid[:, None, None], axes, split_degenerate(covariance, *clouds(), spectrum.tolerance)
+                points, mask = clouds()
+                changed = split_degenerate(
+                    points - origin.unsqueeze(1), mask, tolerance=spectrum.tolerance, dtype=dtype
                 )
+                axes = torch.where(valid[:, None, None], axes, changed.axes)
+                valid = valid | changed.split
         linear = self._elements(axes).to(dtype)
         weights = linear.new_full(linear.shape[:2], 1 / linear.shape[1])
         frames = Frames(linear, origin.to(dtype), weights, valid, rank=spectrum.rank)
@@ -177,7 +189,8 @@ class PCAFrame(Frame):
 
             points, mask = clouds()
             chosen = ~valid
-            robust = WeightedFrame(self.group)(points[chosen], None if mask is None else mask[chosen], rng=rng)
+            weighted = WeightedFrame(self.group, tuples=self.tuples)
+            robust = weighted(points[chosen], None if mask is None else mask[chosen], rng=rng)
             return _replaced(frames, chosen, robust)
         return frames
 
@@ -241,10 +254,14 @@ def _replaced(frames: Frames, chosen: Bool[Tensor, " batch"], others: Frames) ->
         return torch.cat([values, values.new_zeros(len(values), count - values.shape[1])], dim=1)
 
     place = (chosen.nonzero().flatten(),)
+    # from four dimensions on, equal eigenvalues may leave two others zero, whose axes have no meaning
+    whole = torch.eye(frames.linear.shape[-1], dtype=frames.linear.dtype, device=frames.linear.device)
+    whole = whole.expand(len(chosen), -1, -1)
     return Frames(
         filled(frames.linear).index_put(place, filled(others.linear)),
         frames.translation.index_put(place, others.translation),
         weighed(frames.weights).index_put(place, weighed(others.weights)),
         frames.valid.index_put(place, others.valid),
         rank=frames.rank,
+        span=None if others.span is None or len(whole[0]) < 4 else whole.index_put(place, others.span),
     )

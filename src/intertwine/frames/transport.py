@@ -15,6 +15,7 @@ from torch import Tensor
 
 from intertwine.errors import RepresentationError, ShapeError
 from intertwine.frames.frame import Frames
+from intertwine.frames.stabiliser import kept_irreps, kept_matrices, kept_pseudoscalars, kept_vectors
 from intertwine.representations import (
     Cartesian,
     Invariant,
@@ -62,6 +63,12 @@ def _between(matrices: Float[Tensor, "rows frames m d"], x: Tensor) -> Tensor:
     return done.reshape(done.shape[0], done.shape[1], *x.shape[2:-1], matrices.shape[-2])
 
 
+def _oriented(x: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
+    """Return data with the sign that each element gives them."""
+    signs = _matrices(frames.orientation, index)
+    return x * signs.reshape(*signs.shape, *[1] * (x.ndim - 2))
+
+
 def _check_vectors(x: Tensor, frames: Frames, index: Tensor | None, kind: Kind, axis: int = -1) -> None:
     d = frames.linear.shape[-1]
     rows = len(frames.linear) if index is None else len(index)
@@ -91,13 +98,13 @@ class _Scalars(Kind):
         return self._signed(repeated, frames, index)
 
     def back(self, y: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
-        return self._signed(y, frames, index)
+        x = self._signed(y, frames, index)
+        if not self.pseudo or frames.span is None:
+            return x
+        return x * _matrices(kept_pseudoscalars(frames.span), index).reshape(-1, *[1] * (x.ndim - 1))
 
     def _signed(self, x: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
-        if not self.pseudo:
-            return x
-        signs = _matrices(frames.orientation, index)
-        return x * signs.reshape(*signs.shape, *[1] * (x.ndim - 2))
+        return _oriented(x, frames, index) if self.pseudo else x
 
     def __str__(self) -> str:
         return "pseudoscalars" if self.pseudo else "scalars"
@@ -123,11 +130,12 @@ class _Vectors(Kind):
         _check_vectors(y, frames, index, self)
         x = self._signed(_between(_matrices(frames.linear, index), y), frames, index)
         if frames.span is not None:
-            x = _between(_matrices(frames.span, index).unsqueeze(1), x)
+            kept = kept_vectors(frames.span, pseudo=self.pseudo)
+            x = _between(_matrices(kept, index).unsqueeze(1), x)
         return x + self._origin(frames, index, y.ndim) if self.moves else x
 
     def _signed(self, x: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
-        return _Scalars(pseudo=True).back(x, frames, index) if self.pseudo else x
+        return _oriented(x, frames, index) if self.pseudo else x
 
     def _origin(self, frames: Frames, index: Tensor | None, axes: int) -> Tensor:
         origin = _matrices(frames.translation, index)
@@ -148,7 +156,10 @@ class _Matrices(Kind):
         return self._changed(x.unsqueeze(1), x, _matrices(frames.inverse_linear, index), frames, index)
 
     def back(self, y: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
-        return self._changed(y, y, _matrices(frames.linear, index), frames, index)
+        x = self._changed(y, y, _matrices(frames.linear, index), frames, index)
+        if frames.span is None:
+            return x
+        return kept_matrices(_matrices(frames.span, index), x, orthogonal=frames.inverse is None)
 
     def _changed(self, x: Tensor, given: Tensor, change: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
         _check_vectors(given, frames, index, self, axis=-2)
@@ -176,7 +187,14 @@ class _Irreps(Kind):
         return self._changed(x.unsqueeze(1), frames.linear.mT, index)
 
     def back(self, y: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
-        return self._changed(y, frames.linear, index)
+        x = self._changed(y, frames.linear, index)
+        if frames.span is None:
+            return x
+        blocks = []
+        for entry, place in zip(self.irreps, self.irreps.slices(), strict=True):
+            kept = _matrices(kept_irreps(frames.span, entry.ir), index).unsqueeze(1)
+            blocks.append(_between(kept, x[..., place].unflatten(-1, (entry.mul, entry.ir.dim))).flatten(-2))
+        return torch.cat(blocks, dim=-1)
 
     def _changed(self, x: Tensor, rotation: Tensor, index: Tensor | None) -> Tensor:
         if x.shape[-1] != self.irreps.dim or rotation.shape[-1] != 3:

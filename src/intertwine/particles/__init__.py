@@ -14,10 +14,12 @@ _HOME = {
     "Samples": "samples",
     "SimulationSettings": "settings",
     "affine_errors": "baselines",
+    "check_particles": "batch",
     "complete_graph": "batch",
     "draw_states": "simulation",
     "fitted_affine": "baselines",
     "fitted_time": "baselines",
+    "particle_symmetry": "batch",
     "position_errors": "baselines",
     "predict_samples": "predictions",
     "predictions_npz": "predictions",
@@ -38,10 +40,12 @@ __all__ = [
     "Samples",
     "SimulationSettings",
     "affine_errors",
+    "check_particles",
     "complete_graph",
     "draw_states",
     "fitted_affine",
     "fitted_time",
+    "particle_symmetry",
     "position_errors",
     "predict_samples",
     "predictions_npz",
@@ -62,7 +66,7 @@ if TYPE_CHECKING:
         position_errors,
         straight_lines,
     )
-    from intertwine.particles.batch import ParticleBatch, SampleSet, complete_graph
+    from intertwine.particles.batch import ParticleBatch, SampleSet, check_particles, complete_graph, particle_symmetry
     from intertwine.particles.files import read_samples
     from intertwine.particles.predictions import predict_samples, predictions_npz, predictions_table
     from intertwine.particles.samples import Samples

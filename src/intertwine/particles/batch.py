@@ -8,10 +8,14 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from intertwine.errors import ShapeError
 from intertwine.graphs import TensorBatch
+from intertwine.groups import Group
 from intertwine.particles.samples import Samples
+from intertwine.representations import NodeIndices, Permuted, Point, Vector
+from intertwine.symmetry import Symmetry
 
-__all__ = ["ParticleBatch", "SampleSet", "complete_graph"]
+__all__ = ["ParticleBatch", "SampleSet", "check_particles", "complete_graph", "particle_symmetry"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,42 @@ class ParticleBatch(TensorBatch):
         """Return the arguments of ``forward``, by name."""
         names = ("positions", "velocities", "charges", "edge_index", "graph_index")
         return {name: getattr(self, name) for name in names}
+
+
+def particle_symmetry(group: Group) -> Symmetry:
+    """Return how a group acts on the arguments of a network of particles, and on the positions that it predicts.
+
+    Args:
+        group: E(3), S_n, their product, or another group of space or of the particles.
+    """
+    return Symmetry(
+        group,
+        inputs={
+            "positions": Permuted((0,), Point()),
+            "velocities": Permuted((0,), Vector()),
+            "charges": Permuted((0,)),
+            "edge_index": NodeIndices(),
+            "graph_index": Permuted((0,)),
+        },
+        output=Permuted((0,), Point()),
+    )
+
+
+def check_particles(positions: Tensor, velocities: Tensor, charges: Tensor, graph_index: Tensor) -> None:
+    """Raise ShapeError unless there is one position, velocity, charge and system for each particle."""
+    count = positions.shape[0]
+    shapes = {
+        "positions": positions.shape,
+        "velocities": velocities.shape,
+        "charges": charges.shape,
+        "graph_index": graph_index.shape,
+    }
+    if list(shapes.values()) != [(count, 3), (count, 3), (count,), (count,)]:
+        raise ShapeError(
+            "a network of particles needs one position, velocity, charge and system for each particle",
+            got={name: tuple(shape) for name, shape in shapes.items()},
+            expected="(nodes, 3), (nodes, 3), (nodes,), (nodes,)",
+        )
 
 
 def complete_graph(samples: int, particles: int) -> Int64[Tensor, "2 edges"]:

@@ -81,6 +81,22 @@ class Samples:
             )
         return replace(self, **{name: array[start:stop] for name, array in self.arrays().items()})
 
+    def moved(
+        self, rotation: Float64[np.ndarray, "*samples 3 3"], shift: Float64[np.ndarray, "*samples 3"] | float = 0.0
+    ) -> "Samples":
+        """Return the samples rotated about the origin and then shifted: the same for all, or one motion for each."""
+        shift = np.expand_dims(np.broadcast_to(shift, (*rotation.shape[:-2], 3)), -2)
+
+        def turned(vectors: np.ndarray) -> np.ndarray:
+            return vectors @ np.swapaxes(rotation, -1, -2)
+
+        return replace(
+            self,
+            positions=turned(self.positions) + shift,
+            velocities=turned(self.velocities),
+            targets=None if self.targets is None else turned(self.targets) + shift,
+        )
+
     def known_targets(self) -> Float64[np.ndarray, "samples particles 3"]:
         """Return the positions to predict.
 

@@ -13,11 +13,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.errors import ShapeError
 from intertwine.graphs import segment_mean, segment_sum
 from intertwine.groups import E, O, SymmetricGroup
+from intertwine.particles.batch import check_particles, particle_symmetry
 from intertwine.representations import Irreps, SphericalHarmonics
-from intertwine.representations.actions import IrrepsTensor, NodeIndices, Permuted, Point, Vector
+from intertwine.representations.actions import IrrepsTensor
 from intertwine.representations.layout import join_blocks, split_blocks
 from intertwine.symmetry import Symmetry
 from intertwine.systems.segnn.model.irreps import attribute_irreps, hidden_irreps
@@ -65,17 +65,7 @@ class SEGNN(Pretrained, nn.Module):
     @property
     def symmetry(self) -> Symmetry:
         """E(3) acts on space, S_n on the names of the particles."""
-        return Symmetry(
-            E(3) * SymmetricGroup(None),
-            inputs={
-                "positions": Permuted((0,), Point()),
-                "velocities": Permuted((0,), Vector()),
-                "charges": Permuted((0,)),
-                "edge_index": NodeIndices(),
-                "graph_index": Permuted((0,)),
-            },
-            output=Permuted((0,), Point()),
-        )
+        return particle_symmetry(E(3) * SymmetricGroup(None))
 
     def forward(
         self,
@@ -96,16 +86,7 @@ class SEGNN(Pretrained, nn.Module):
             ShapeError: if the arguments do not describe one batch of particles.
         """
         count = positions.shape[0]
-        if positions.shape != (count, 3) or velocities.shape != positions.shape or charges.shape != (count,):
-            raise ShapeError(
-                "a steerable network needs one position, velocity and charge a particle",
-                got={
-                    "positions": tuple(positions.shape),
-                    "velocities": tuple(velocities.shape),
-                    "charges": tuple(charges.shape),
-                },
-                expected="(nodes, 3), (nodes, 3), (nodes,)",
-            )
+        check_particles(positions, velocities, charges, graph_index)
         source, destination = edge_index
         # there are at most as many systems as particles: so no number has to be read from the data
         centroids = segment_mean(positions, graph_index, count).index_select(0, graph_index)

@@ -1,0 +1,195 @@
+"""APEN: a network for clouds whose parts move on their own, and are not known.
+
+Each layer sees the parts of a partition one at a time, in their own frames, and lets every point vote for the centre of
+its part; what votes together is one part of the next, coarser partition.
+
+Source: Atzmon, Huang, Williams, Litany, Approximately Piecewise E(3) Equivariant Point Networks, ICLR 2024. No code was
+published: widths, schedules and details of the mixture are this library's.
+"""
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from intertwine.errors import ConfigError, ShapeError
+from intertwine.frames import Memberships, PCAFrame, PiecewiseFrameAverage
+from intertwine.groups import SE, E
+from intertwine.nn.perceptron import perceptron
+from intertwine.partitions import compact_ids, drawn_parts, given, initial_partition
+from intertwine.points import check_clouds, cloud_sizes
+from intertwine.representations import Invariant, Point
+from intertwine.symmetry import Symmetry
+from intertwine.systems.apen.model.context import PartContext
+from intertwine.systems.apen.model.prediction import Prediction, predict_partition
+from intertwine.systems.apen.model.set_network import ACTIVATIONS, SetNetwork, segment_max
+from intertwine.systems.apen.settings import ModelSettings
+from intertwine.training.pretrained import Pretrained
+
+__all__ = ["APEN"]
+
+
+class APEN(Pretrained, nn.Module):
+    """Classifies the points of clouds, or clouds, by parts that it finds.
+
+    Law: under a motion of a whole cloud logits, partitions and certainties are invariant and votes move with it. Under
+    motions of the parts the same holds up to an error that the partitions bound: by the probability that the first one
+    mixes parts, and by the uncertainty of the predicted ones.
+
+    Args:
+        settings: of the network.
+        rng: generator of the initial weights.
+
+    Example:
+        >>> network = APEN(ModelSettings(sigma=(0.1, 0.2), classes=3))
+        >>> network(torch.randn(40, 3))["logits"].shape
+        torch.Size([40, 3])
+    """
+
+    def __init__(self, settings: ModelSettings, *, rng: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.settings = settings
+        self.layers = nn.ModuleList(self._layer(place, rng) for place in range(settings.layers))
+        width = settings.scalars * (settings.layers + 1)
+        self.context = (
+            PartContext(settings.scalars, settings.context, settings.group, rng=rng) if settings.context else None
+        )
+        sizes = (width + settings.context, *settings.head, settings.classes)
+        self.head = perceptron(sizes, activation=ACTIVATIONS[settings.activation], rng=rng)
+
+    @property
+    def symmetry(self) -> Symmetry:
+        """The motions of whole clouds; those of parts hold approximately, see `piecewise_error`."""
+        group = E(3) if self.settings.group == "E(3)" else SE(3)
+        output = {"logits": Invariant(), "votes": Point(), "certainty": Invariant()}
+        return Symmetry(group, inputs={"positions": Point()}, output=output)
+
+    def forward(
+        self,
+        positions: Float[Tensor, "points 3"],
+        batch: Int64[Tensor, " points"] | None = None,
+        true_part: Int64[Tensor, " points"] | None = None,
+        first_part: Int64[Tensor, " points"] | None = None,
+    ) -> dict[str, Tensor]:
+        """Return what the network finds.
+
+        Args:
+            positions: points of all clouds.
+            batch: the cloud of each; one cloud where not given.
+            true_part: for the settings that are given the true parts.
+            first_part: replaces the first partition.
+
+        Returns:
+            ``logits`` (points or clouds, classes); ``votes`` (layers, points, 3); ``parts`` (layers + 1, points), the
+            partition before the first layer and after each; ``certainty`` (layers, points), the probability of the
+            most probable part of each point.
+
+        Raises:
+            ShapeError: if arguments do not fit each other.
+            NumericsError: if a coordinate is not finite.
+            ConfigError: if true parts are needed and not given.
+        """
+        found, _ = self._trace(positions, batch, true_part, first_part)
+        return found
+
+    @property
+    def divides(self) -> bool:
+        """Whether its layers predict partitions, so that votes matter."""
+        return self.settings.partition == "predicted"
+
+    def divide(
+        self,
+        positions: Float[Tensor, "points 3"],
+        batch: Int64[Tensor, " points"] | None = None,
+        first_part: Int64[Tensor, " points"] | None = None,
+    ) -> list[Prediction]:
+        """Return the partitions that the layers predict, with their mixtures, differentiable by the weights."""
+        _, predictions = self._trace(positions, batch, None, first_part)
+        return predictions
+
+    def _trace(
+        self, positions: Tensor, batch: Tensor | None, true_part: Tensor | None, first_part: Tensor | None
+    ) -> tuple[dict[str, Tensor], list[Prediction]]:
+        batch = torch.zeros(len(positions), dtype=torch.int64, device=positions.device) if batch is None else batch
+        check_clouds("positions", positions, batch)
+        part = self._first(positions, batch, true_part, first_part)
+        predictions = []
+        members = Memberships.of(part)
+        vectors = positions.new_zeros(len(positions), 0, 3)
+        scalars = positions.new_ones(len(positions), 1)
+        kept, votes, parts, certainty = [], [], [part], []
+        for sigma, layer in zip(self.settings.sigma, self.layers, strict=True):
+            found = layer(members, positions=positions, vectors=vectors, scalars=scalars)
+            same = found["scalars"].shape == scalars.shape
+            vectors, scalars = found["vectors"], found["scalars"] + scalars if same else found["scalars"]
+            if self.settings.partition == "predicted":
+                prediction = predict_partition(
+                    found["votes"], batch, part, sigma, self.settings, training=self.training
+                )
+                predictions.append(prediction)
+                part, members = prediction.part, prediction.members
+                certainty.append(prediction.top)
+            else:
+                certainty.append(torch.ones_like(scalars[:, 0]))
+            kept.append(scalars)
+            votes.append(found["votes"])
+            parts.append(part)
+        logits = self.head(self._features(kept, votes[-1], part, batch))
+        found = {
+            "logits": logits,
+            "votes": torch.stack(votes),
+            "parts": torch.stack(parts),
+            "certainty": torch.stack(certainty),
+        }
+        return found, predictions
+
+    def _features(self, kept: list[Tensor], votes: Tensor, part: Tensor, batch: Tensor) -> Tensor:
+        parts = int(part.max()) + 1 if len(part) else 0
+        features = [*kept, segment_max(kept[-1], part, parts).index_select(0, part)]
+        if self.context is not None:
+            features.append(self.context(votes, kept[-1], part, batch))
+        joined = torch.cat(features, dim=1)
+        return joined if self.settings.task == "segment" else segment_max(joined, batch, len(cloud_sizes(batch)))
+
+    def _first(self, positions: Tensor, batch: Tensor, true_part: Tensor | None, first: Tensor | None) -> Tensor:
+        if self.settings.partition == "oracle":
+            if true_part is None:
+                raise ConfigError(
+                    "this network is given the true parts",
+                    got="no true_part",
+                    expected="the part of each point",
+                    fix='model.partition = "predicted" finds parts itself',
+                )
+            first = true_part
+        if first is not None:
+            if first.shape != batch.shape:
+                raise ShapeError(
+                    "parts do not fit the points", got=tuple(first.shape), expected=f"({len(batch)},), one for each"
+                )
+            return given(first, batch)
+        rng, cells = None, self.settings.cells
+        drawn: int | Tensor | None = cells
+        if self.settings.initial == "uniform_random" or (self.training and self.settings.vary_cells):
+            # draws depend on torch's own generator, as dropout does
+            rng = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+        if self.training and self.settings.vary_cells and cells is None:
+            drawn = drawn_parts(cloud_sizes(batch), rng)  # pyright: ignore[reportArgumentType] - it is there
+        return compact_ids(initial_partition(self.settings.initial, positions, batch, drawn, rng=rng), batch)
+
+    def _layer(self, place: int, rng: torch.Generator | None) -> PiecewiseFrameAverage:
+        settings = self.settings
+        network = SetNetwork(
+            settings.vectors if place else 0,
+            settings.scalars if place else 1,
+            settings.vectors,
+            settings.scalars,
+            widths=settings.widths,
+            hidden=settings.hidden,
+            norm=settings.norm,
+            activation=settings.activation,
+            rng=rng,
+        )
+        kinds = {"vectors": "vector", "scalars": "scalar"}
+        frame = PCAFrame(settings.group, degenerate="ignore")
+        return PiecewiseFrameAverage(
+            network, frame, inputs={"positions": "point", **kinds}, outputs={"votes": "point", **kinds}
+        )
