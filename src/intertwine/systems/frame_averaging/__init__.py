@@ -5,6 +5,7 @@ from intertwine.training.system import RecipeInfo, System
 __all__ = ["SYSTEM"]
 
 _CHARGED = ("nbody_charged5",)
+_ABC = ("abc/10k", "abc/splits/abc_512_10k")
 
 SYSTEM = System(
     name="frame_averaging",
@@ -18,12 +19,27 @@ SYSTEM = System(
     predict=".tasks:predict_files",
     report=".tasks:sections",
     reproduce=".tasks:reproduce",
-    models=(".model.gnn:GNN", ".model.egnn:EGNN", ".model.radial_field:RadialField", ".model.linear:StraightLine"),
+    models=(
+        ".model.gnn:GNN",
+        ".model.egnn:EGNN",
+        ".model.radial_field:RadialField",
+        ".model.linear:StraightLine",
+        ".model.pointnet:PointNetNormals",
+        ".model.local_pointnet:LocalPointNetNormals",
+        ".model.dgcnn:DGCNNNormals",
+        ".model.vn_pointnet:VNPointNetNormals",
+    ),
     recipes={
         "particles-fa-gnn": RecipeInfo("Five charged particles: a graph network with frames between its layers"),
         "particles-gnn": RecipeInfo("The same without frames"),
         "particles-egnn": RecipeInfo("The same task, EGNN"),
         "particles-rf": RecipeInfo("The same task, radial field"),
+        "normals-fa-pointnet": RecipeInfo("Normals of CAD models: PointNet averaged over frames", data=_ABC),
+        "normals-pointnet": RecipeInfo("The same task, PointNet with T-nets", data=_ABC),
+        "normals-fa-local-pointnet": RecipeInfo("The same task, PointNet on features of framed patches", data=_ABC),
+        "normals-fa-dgcnn": RecipeInfo("The same task, DGCNN averaged over frames", data=_ABC),
+        "normals-dgcnn": RecipeInfo("The same task, DGCNN", data=_ABC),
+        "normals-vn-pointnet": RecipeInfo("The same task, PointNet of vector neurons", data=_ABC),
     },
     paper="Puny et al., Frame Averaging for Invariant and Equivariant Network Design, ICLR 2022",
 )
