@@ -216,6 +216,20 @@ def test_fixed_signs_keep_shifts_only(batch, rng):
     assert str(build(frame=FrameSettings(group="O(3)", signs="fixed")).symmetry.group) == "S_n"
 
 
+def test_dropout_breaks_the_law_in_training_only(batch, rng):
+    """Numbers left out at random differ between two calls; in evaluation nothing is left out."""
+    model = build(dropout=0.5, normalise=True)
+    turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=rng, dtype=DOUBLE))
+    turned = batch.inputs() | {name: batch.inputs()[name] @ turn.T for name in ("positions", "velocities")}
+
+    def error():
+        return (model(**turned) - model(**batch.inputs()) @ turn.T).abs().max()
+
+    assert error() > 1e-3
+    model.eval()
+    assert error() < 1e-12
+
+
 def test_far_from_the_origin_as_well(batch, rng):
     """Shifts of up to a hundred, as the specification asks."""
     model = build()
