@@ -19,6 +19,7 @@ from intertwine.groups import (
     CyclicGroup,
     DihedralGroup,
     E,
+    Embedded,
     GLPlus,
     Group,
     Lorentz,
@@ -43,6 +44,9 @@ GROUPS = [
     CyclicGroup(7),
     DihedralGroup(1),
     DihedralGroup(6),
+    Embedded(E(2), 3),
+    Embedded(SO(2), 3),
+    Embedded(SE(3), 3),
     O(3) * SymmetricGroup(4),
     SE(2) * SymmetricGroup(3) * CyclicGroup(5),
 ]
@@ -222,6 +226,26 @@ def test_impossible_sizes_are_refused(kind, size):
     with pytest.raises(GroupError) as caught:
         kind(size)
     assert caught.value.got == repr(size)
+
+
+@pytest.mark.parametrize(("inner", "n"), [(E(2), 1), (SO(2), 2.5), (SymmetricGroup(3), 3), (GL(2), 3)])
+def test_groups_that_do_not_move_first_coordinates_are_refused(inner, n):
+    with pytest.raises(GroupError) as caught:
+        Embedded(inner, n)
+    assert caught.value.got == {"group": str(inner), "n": n}
+
+
+def test_embedded_groups_leave_the_other_coordinates(rng):
+    group = Embedded(E(2), 3)
+    x = torch.randn(7, 3, generator=rng, dtype=torch.float64)
+    g = group.sample(7, rng=rng, dtype=torch.float64)
+    moved = group.apply(g, x)
+    assert moved[:, 2].equal(x[:, 2])
+    rotation, shift = g[:, :2, :2], g[:, :2, 3]
+    torch.testing.assert_close(moved[:, :2], (rotation @ x[:, :2, None])[..., 0] + shift)
+    spoilt = g.clone()
+    spoilt[:, 2, 2] = -1
+    assert not group.contains(spoilt).any()
 
 
 @pytest.mark.parametrize("kind", [E, SE])

@@ -14,6 +14,8 @@ from intertwine.groups import (
     SU,
     CyclicGroup,
     DihedralGroup,
+    E,
+    Embedded,
     GLPlus,
     Lorentz,
     O,
@@ -47,6 +49,7 @@ def test_names_are_read_back(group):
         ("O(1,3) x S_n", Lorentz(4) * SymmetricGroup(None)),
         ("U(2)", U(2)),
         ("SU3", SU(3)),
+        ("E(2) in 3D", Embedded(E(2), 3)),
         ("S(n)", SymmetricGroup(None)),
     ],
 )

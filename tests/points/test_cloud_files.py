@@ -12,10 +12,10 @@ from intertwine.points.ply import parse_ply, ply_bytes
 def cloud():
     rng = np.random.default_rng(0)
     points, normals = rng.normal(size=(2, 7, 3)).astype(np.float32)
-    return Cloud(points, normals, np.arange(7) - 2, rng.integers(0, 256, (7, 3)), "given")
+    return Cloud(points, normals, np.arange(7) - 2, rng.integers(0, 256, (7, 3)), "given", np.arange(7) // 3)
 
 
-def same(one, other, *, keys=("points", "normals", "labels", "colours")):
+def same(one, other, *, keys=("points", "normals", "labels", "colours", "instances")):
     for key in keys:
         np.testing.assert_array_equal(getattr(one, key), getattr(other, key))
 
@@ -28,6 +28,7 @@ def test_what_is_written_is_read_again(tmp_path, cloud, name, text):
     bare = read_cloud(write_cloud(tmp_path / name, Cloud(cloud.points), text=text))
     assert bare.normals is None
     assert bare.labels is None
+    assert bare.instances is None
 
 
 @pytest.mark.parametrize("text", [False, True])

@@ -3,7 +3,7 @@
 Source: Puny et al., Frame Averaging for Invariant and Equivariant Network Design, ICLR 2022, section 2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -14,8 +14,9 @@ from intertwine.errors import ConfigError, ShapeError
 from intertwine.frames.choosing import drawn_elements, part_of_elements, with_directions
 from intertwine.frames.folding import DenseFolding, Folding, SegmentFolding
 from intertwine.frames.frame import Frame, Frames
-from intertwine.frames.transport import kind_of
-from intertwine.representations import Invariant, NodeIndices, Representation
+from intertwine.frames.transport import Kind, kind_of
+from intertwine.groups import SymmetricGroup
+from intertwine.representations import Cartesian, Invariant, NodeIndices, Permuted, Representation
 from intertwine.symmetry import Symmetry
 
 __all__ = ["FrameAverage"]
@@ -96,9 +97,9 @@ class FrameAverage(nn.Module):
     @property
     def symmetry(self) -> Symmetry:
         """The group of the frame acts on inputs and outputs as their kinds say."""
-        inputs: dict[str, Representation] = {name: kind.representation for name, kind in self._kinds.items()}
+        inputs: dict[str, Representation] = {name: self._law(kind) for name, kind in self._kinds.items()}
         inputs |= {name: NodeIndices() for name, kind in self.inputs.items() if kind == "edges"}
-        laws = {kind: self._output_kinds[kind].representation for kind in self._output_names()}
+        laws = {kind: self._law(self._output_kinds[kind]) for kind in self._output_names()}
         output: Any
         if isinstance(self.output, str):
             output = laws[self.output]
@@ -130,7 +131,7 @@ class FrameAverage(nn.Module):
     def frames(self, inputs: Mapping[str, Any]) -> Frames:
         """Return the elements over which a call with these inputs averages; drawn ones in mode ``stochastic``."""
         folding = self._folding(inputs)
-        frames = folding.frames(self.frame, self._cloud(inputs, folding), self.rng)
+        frames = folding.frames(self.frame.reading(inputs), self._cloud(inputs, folding), self.rng)
         frames = self._with_directions(frames)
         return drawn_elements(frames, self.samples, self.rng) if self.mode == "stochastic" else frames
 
@@ -142,6 +143,15 @@ class FrameAverage(nn.Module):
     def average(self, outputs: Any, frames: Frames, **inputs: Any) -> Any:
         """Return the average of outputs that a backbone gave for canonicalised inputs, mapped back."""
         return self._mapped(outputs, frames, self._folding(inputs))
+
+    def each(self, outputs: Any, frames: Frames, **inputs: Any) -> Any:
+        """Return the same outputs mapped back, not averaged.
+
+        For each output there are the values ``(rows, frames, ...)``, with rows for clouds or points, and the weights
+        ``(rows, frames)``.
+        """
+        folding = self._folding(inputs)
+        return self._for_outputs(outputs, lambda kind, values: folding.back(kind, values, frames))
 
     def extra_repr(self) -> str:
         """Return the settings, for the text of the module."""
@@ -169,14 +179,23 @@ class FrameAverage(nn.Module):
         return framed
 
     def _mapped(self, outputs: Any, frames: Frames, folding: Folding) -> Any:
-        def mean(kind: str, values: Tensor) -> Tensor:
-            return folding.mean(self._output_kinds[kind], values, frames)
+        return self._for_outputs(outputs, lambda kind, values: folding.mean(kind, values, frames))
+
+    def _law(self, kind: Kind) -> Representation:
+        law = kind.representation
+        if not isinstance(self.frame.group, SymmetricGroup) or isinstance(law, Invariant):
+            return law
+        return Permuted((-2, -1) if law == Cartesian(2) else (-1,))  # coordinates are what is permuted
+
+    def _for_outputs(self, outputs: Any, function: Callable[[Kind, Tensor], Any]) -> Any:
+        def one(kind: str, values: Tensor) -> Any:
+            return function(self._output_kinds[kind], values)
 
         if isinstance(self.output, str):
-            return mean(self.output, outputs)
+            return one(self.output, outputs)
         if isinstance(self.output, dict):
-            return {name: mean(kind, outputs[name]) for name, kind in self.output.items()}
-        return tuple(mean(kind, values) for kind, values in zip(self.output, outputs, strict=True))
+            return {name: one(kind, outputs[name]) for name, kind in self.output.items()}
+        return tuple(one(kind, values) for kind, values in zip(self.output, outputs, strict=True))
 
     def _cloud(self, inputs: Mapping[str, Any], folding: Folding) -> Tensor:
         """Return the points that give the frames."""
@@ -188,9 +207,10 @@ class FrameAverage(nn.Module):
     def _with_directions(self, frames: Frames) -> Frames:
         others = {name: kind for name, kind in self._kinds.items() if name not in self.sources}
         directed = [name for name, kind in others.items() if kind.directed]
-        signed = [name for name, kind in others.items() if not isinstance(kind.representation, Invariant)]
+        invariant = [name for name, kind in others.items() if isinstance(kind.representation, Invariant)]
+        signed = [name for name in others if name not in (*directed, *invariant)]
         fix = 'give the frames more than one source, such as sources={"positions": 1.0, "velocities": 1.0}'
-        return with_directions(frames, self.frame, directed, signed, fix)
+        return with_directions(frames, self.frame, directed, fix, signed=signed)
 
     def _folding(self, given: Mapping[str, Any]) -> Folding:
         by_kind = {kind: given.get(name) for name, kind in self.inputs.items() if kind in _STRUCTURE}

@@ -48,7 +48,9 @@ def drawn_elements(frames: Frames, samples: int, rng: torch.Generator | None = N
     )
 
 
-def with_directions(frames: Frames, frame: Frame, directed: Sequence[str], signed: Sequence[str], fix: str) -> Frames:
+def with_directions(
+    frames: Frames, frame: Frame, others: Sequence[str], fix: str, *, signed: Sequence[str] = ()
+) -> Frames:
     """Mark clouds as not valid that do not fix how other inputs are seen.
 
     Clouds on a line do not fix how directions across the line are seen. Where `Frames.span` says that some axes mean
@@ -57,23 +59,24 @@ def with_directions(frames: Frames, frame: Frame, directed: Sequence[str], signe
     Args:
         frames: of clouds.
         frame: that gave them; where it has a policy for degenerate clouds, that is followed.
-        directed: names of inputs with directions that do not take part in the frames.
-        signed: names of inputs with directions or with signs, such as pseudoscalars, that do not take part.
+        others: names of inputs with directions that do not take part in the frames.
         fix: what a user may do.
+        signed: names of inputs that have only signs, such as pseudoscalars.
 
     Raises:
         NumericsError: if the policy is ``error``; with ``warn`` there is a `DataWarning`.
     """
-    if not signed or torch.compiler.is_compiling():
+    named = [*others, *signed]
+    if not named or torch.compiler.is_compiling():
         return frames
     thin = torch.zeros_like(frames.valid)
-    if frames.rank is not None and directed:
+    if frames.rank is not None and others:
         thin = thin | (frames.rank < frames.linear.shape[-1] - 1)
-    if frames.span is not None and signed:
+    if frames.span is not None:
         thin = thin | (missing_dimensions(frames.span) > 0)
     if not thin.any():
         return frames
-    message = f"clouds of few dimensions do not fix how {', '.join(signed)} are seen beyond them"
+    message = f"clouds of few dimensions do not fix how {', '.join(named)} are seen beyond them"
     policy = getattr(frame, "degenerate", "ignore")
     if policy == "error":
         raise NumericsError(message, got=f"{int(thin.sum())} of {len(thin)} clouds", fix=fix)

@@ -18,7 +18,7 @@ from intertwine.frames.frame import Frame, Frames
 from intertwine.frames.transport import Kind
 from intertwine.graphs import segment_mean
 
-__all__ = ["DenseFolding", "Folding", "SegmentFolding"]
+__all__ = ["DenseFolding", "Folding", "SegmentFolding", "weighted_mean"]
 
 
 class Folding(ABC):
@@ -37,8 +37,12 @@ class Folding(ABC):
         """Return a mask, edges or the cloud of each point, for ``count`` elements."""
 
     @abstractmethod
+    def back(self, kind: Kind, values: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
+        """Return values mapped back ``(rows, frames, ...)`` and the weights of elements ``(rows, frames)``."""
+
     def mean(self, kind: Kind, values: Tensor, frames: Frames) -> Tensor:
         """Return the weighted mean over the elements of values that are mapped back."""
+        return weighted_mean(*self.back(kind, values, frames))
 
     @abstractmethod
     def joined(self, parts: Sequence[tuple[Tensor, str, float]]) -> Tensor:
@@ -77,16 +81,15 @@ class DenseFolding(Folding):
             )
         return values.repeat_interleave(count, dim=0)
 
-    def mean(self, kind: Kind, values: Tensor, frames: Frames) -> Tensor:
-        """Return ``(batch, ...)``."""
+    def back(self, kind: Kind, values: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
+        """Return ``(batch, frames, ...)`` and weights."""
         if len(values) != self.batch * frames.count:
             raise ShapeError(
                 "the backbone does not keep the first axis",
                 got=tuple(values.shape),
                 expected=f"({self.batch * frames.count}, ...), clouds times frames",
             )
-        mapped = kind.back(values.unflatten(0, (self.batch, frames.count)), frames, None)
-        return _weighted(mapped, frames.weights)
+        return kind.back(values.unflatten(0, (self.batch, frames.count)), frames, None), frames.weights
 
     def joined(self, parts: Sequence[tuple[Tensor, str, float]]) -> Tensor:
         """Return ``(batch, parts * points, d)``."""
@@ -148,8 +151,8 @@ class SegmentFolding(Folding):
             return (values.unsqueeze(1) + shifts[:, None]).flatten(1)
         return (values + shifts[:, None]).flatten()
 
-    def mean(self, kind: Kind, values: Tensor, frames: Frames) -> Tensor:
-        """Return ``(items, ...)`` or ``(clouds, ...)``."""
+    def back(self, kind: Kind, values: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
+        """Return ``(items, frames, ...)`` or ``(clouds, frames, ...)``, and weights."""
         rows, rest = divmod(len(values), max(frames.count, 1))
         if rest or rows not in (self.items, self.count):
             raise ShapeError(
@@ -160,7 +163,7 @@ class SegmentFolding(Folding):
         index = self.index if rows == self.items else None
         by_item = values.unflatten(0, (frames.count, rows)).transpose(0, 1)
         weights = frames.weights if index is None else frames.weights.index_select(0, index)
-        return _weighted(kind.back(by_item, frames, index), weights)
+        return kind.back(by_item, frames, index), weights
 
     def joined(self, parts: Sequence[tuple[Tensor, str, float]]) -> Tensor:
         """Return ``(parts * items, d)``."""
@@ -170,5 +173,6 @@ class SegmentFolding(Folding):
         return torch.cat(clouds)
 
 
-def _weighted(values: Tensor, weights: Tensor) -> Tensor:
+def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted sum over the second axis."""
     return (values * weights.reshape(*weights.shape, *[1] * (values.ndim - 2))).sum(1)

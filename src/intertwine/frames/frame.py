@@ -7,8 +7,9 @@ Source: Puny et al., Frame Averaging for Invariant and Equivariant Network Desig
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -91,6 +92,10 @@ class Frame(ABC):
             ShapeError: if points have other than ``dim`` coordinates.
             NumericsError: if a coordinate is not finite; it names the clouds.
         """
+
+    def reading(self, inputs: Mapping[str, Any]) -> "Frame":
+        """Return this frame with what else it reads of the inputs of a network; most see the points only."""
+        return self
 
     def of_segments(
         self,

@@ -4,6 +4,7 @@
 rotations.
 """
 
+from intertwine.groups.embedded import Embedded
 from intertwine.groups.euclidean import SE, E, homogeneous
 from intertwine.groups.group import Element, FiniteGroup, Group
 from intertwine.groups.linear import GL, SL, Affine, GLPlus
@@ -27,6 +28,7 @@ __all__ = [
     "DihedralGroup",
     "E",
     "Element",
+    "Embedded",
     "FiniteGroup",
     "GLPlus",
     "Group",

@@ -1,4 +1,4 @@
-"""Groups by name: ``parse_group("SE(3)")``, ``"O(3) x S_5"``, ``"C_4"``, ``"S_n"``, ``"O(1,3)"``.
+"""Groups by name: ``parse_group("SE(3)")``, ``"O(3) x S_5"``, ``"C_4"``, ``"S_n"``, ``"O(1,3)"``, ``"E(2) in 3D"``.
 
 ``str`` of a group is such a name. The size may be written ``SO(3)``, ``SO_3`` or ``SO3``; factors are joined
 by ``x``, ``×`` or ``*``.
@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 from intertwine.errors import GroupError
+from intertwine.groups.embedded import Embedded
 from intertwine.groups.euclidean import SE, E
 from intertwine.groups.group import Group
 from intertwine.groups.linear import GL, SL, Affine, GLPlus
@@ -44,6 +45,7 @@ _NAMES = (
     *("O(1,n)", "SO(1,n)", "U(n)", "SU(n)"),
 )
 _FACTOR = re.compile(r"(?P<name>[A-Za-z]+\+?)(?:\(\s*(?P<time>1\s*,\s*)?(?P<a>\w+)\s*\)|_?(?P<b>\d+|n))")
+_EMBEDDED = re.compile(r"(?P<inner>.+?)\s+in\s+(?P<n>\d+)D")
 
 
 def parse_group(text: str) -> Group:
@@ -62,6 +64,9 @@ def parse_group(text: str) -> Group:
 
 
 def _parse_factor(part: str, text: str) -> Group:
+    if embedded := _EMBEDDED.fullmatch(part):
+        inner = _parse_factor(embedded["inner"], text)
+        return Embedded(inner, int(embedded["n"]))  # pyright: ignore[reportArgumentType] - it checks the kind
     match = _FACTOR.fullmatch(part)
     size = (match["a"] or match["b"]) if match else ""
     if match and match["time"]:

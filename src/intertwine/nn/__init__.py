@@ -10,6 +10,7 @@ from intertwine.nn.pair_messages import PairMessages, PairNetwork
 from intertwine.nn.perceptron import affine_map, perceptron
 from intertwine.nn.radial import BesselBasis, CosineCutoff, GaussianBasis, PolynomialCutoff, RadialNetwork
 from intertwine.nn.radial_field import RadialFieldLayer
+from intertwine.nn.vector_deepsets import VectorDeepSets, VectorFeatures
 from intertwine.nn.vector_neurons import VNBatchNorm, VNLeakyReLU, VNLinear, VNMaxPool, VNMeanPool
 
 __all__ = [
@@ -33,6 +34,8 @@ __all__ = [
     "VNLinear",
     "VNMaxPool",
     "VNMeanPool",
+    "VectorDeepSets",
+    "VectorFeatures",
     "affine_map",
     "message_passing",
     "perceptron",

@@ -152,7 +152,7 @@ class PairMessages(nn.Module):
 
 
 def _activation(width: int, normalise: bool, dropout: float) -> nn.Module:
-    layers = [nn.LayerNorm(width)] if normalise else []
+    layers: list[nn.Module] = [nn.LayerNorm(width)] if normalise else []
     layers.append(nn.SiLU())
     if dropout > 0:
         layers.append(nn.Dropout(dropout))

@@ -21,7 +21,7 @@ def affine_map(inputs: int, outputs: int, *, bias: bool = True, rng: torch.Gener
         bias: whether it adds a constant.
         rng: generator of the initial weights.
     """
-    made = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=bias)
+    made = nn.Linear(inputs, outputs, bias=bias, device="meta").to_empty(device="cpu")
     bound = max(inputs, 1) ** -0.5
     for weight in made.parameters():
         nn.init.uniform_(weight, -bound, bound, generator=rng)

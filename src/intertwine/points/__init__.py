@@ -6,7 +6,7 @@ from intertwine.points.meshes import MESH_SUFFIXES, Mesh, pad_meshes, read_mesh,
 from intertwine.points.neighbours import nearest_neighbours
 from intertwine.points.normalise import Normalised, normalise
 from intertwine.points.ragged import check_clouds, cloud_sizes, pad_clouds
-from intertwine.points.surface import SurfaceSample, sample_surface
+from intertwine.points.surface import SurfaceSample, place_on_faces, sample_surface, triangle_areas
 
 __all__ = [
     "CLOUD_SUFFIXES",
@@ -24,9 +24,11 @@ __all__ = [
     "normalise",
     "pad_clouds",
     "pad_meshes",
+    "place_on_faces",
     "read_cloud",
     "read_mesh",
     "read_meshes",
     "sample_surface",
+    "triangle_areas",
     "write_cloud",
 ]

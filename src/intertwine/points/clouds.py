@@ -1,9 +1,9 @@
 """Clouds of points with normals, labels and colours: reading PLY, OBJ, NPZ, CSV and XYZ, writing PLY and NPZ.
 
-Names of columns are ``x, y, z``; ``nx, ny, nz``; ``label``; ``red, green, blue`` from 0 to 255, as in PLY. Arrays of a
-``.npz`` file are ``points``, ``normals``, ``labels``, ``colours``. An OBJ file gives its ``v`` lines, and its ``vn``
-lines where there are as many. Tables are ``.csv`` with a header, or ``.csv`` and ``.xyz`` with numbers alone: three
-coordinates, and normals where there are six numbers.
+Names of columns are ``x, y, z``; ``nx, ny, nz``; ``label``; ``red, green, blue`` from 0 to 255, as in PLY; and
+``instance``. Arrays of a ``.npz`` file are ``points``, ``normals``, ``labels``, ``colours``, ``instances``. An OBJ file
+gives its ``v`` lines, and its ``vn`` lines where there are as many. Tables are ``.csv`` with a header, or ``.csv`` and
+``.xyz`` with numbers alone: three coordinates, and normals where there are six numbers.
 """
 
 import io
@@ -25,7 +25,14 @@ __all__ = ["CLOUD_SUFFIXES", "Cloud", "cloud_bytes", "read_cloud", "write_cloud"
 CLOUD_SUFFIXES = (".ply", ".obj", ".npz", ".csv", ".xyz")
 """Endings of the files that `read_cloud` reads."""
 
-_COLUMNS = {"points": "x y z", "normals": "nx ny nz", "labels": "label", "colours": "red green blue"}
+_COLUMNS = {
+    "points": "x y z",
+    "normals": "nx ny nz",
+    "labels": "label",
+    "colours": "red green blue",
+    "instances": "instance",
+}
+_WHOLE = ("labels", "instances")
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +42,10 @@ class Cloud:
     Args:
         points: coordinates.
         normals: of the surface that the points lie on; of any length but finite.
-        labels: one whole number a point.
+        labels: one whole number a point, such as its class.
         colours: red, green and blue from 0 to 255.
         name: says in errors which cloud it is.
+        instances: one whole number a point, which says which points belong together.
 
     Raises:
         DataError: if there is no point, an array has another length, or a number is not finite.
@@ -48,6 +56,7 @@ class Cloud:
     labels: Int64[np.ndarray, " points"] | None = None
     colours: UInt8[np.ndarray, "points 3"] | None = None
     name: str = "cloud"
+    instances: Int64[np.ndarray, " points"] | None = None
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, np.float64)
@@ -58,11 +67,12 @@ class Cloud:
             "normals": None if self.normals is None else np.asarray(self.normals, np.float64),
             "labels": None if self.labels is None else _whole(self.labels, f"{self.name}: labels"),
             "colours": None if self.colours is None else _bytes(self.colours, f"{self.name}: colours"),
+            "instances": None if self.instances is None else _whole(self.instances, f"{self.name}: instances"),
         }
         for key, array in found.items():
             if array is None:
                 continue
-            wanted = (len(points),) if key == "labels" else (len(points), 3)
+            wanted = (len(points),) if key in _WHOLE else (len(points), 3)
             if array.shape != wanted:
                 raise DataError(f"{self.name}: {key} do not fit the points", got=array.shape, expected=wanted)
             if not np.isfinite(array).all():
@@ -117,7 +127,7 @@ def cloud_bytes(cloud: Cloud, kind: Literal["ply", "ply-text", "npz"] = "ply") -
         return stream.getvalue()
     columns: dict[str, np.ndarray] = {}
     for key, array in arrays.items():
-        dtype = {"labels": np.int32, "colours": np.uint8}.get(key, np.float32)
+        dtype = np.int32 if key in _WHOLE else np.uint8 if key == "colours" else np.float32
         values = array.reshape(len(array), -1).astype(dtype)
         columns |= {name: values[:, i] for i, name in enumerate(_COLUMNS[key].split())}
     return ply_bytes(columns, text=kind == "ply-text")
@@ -181,8 +191,9 @@ def _from_columns(columns: Mapping[str, np.ndarray], where: str) -> dict[str, np
         for key, names in _COLUMNS.items()
         if all(name in columns for name in names.split())
     }
-    if "labels" in found:
-        found["labels"] = found["labels"][:, 0]
+    for key in _WHOLE:
+        if key in found:
+            found[key] = found[key][:, 0]
     return found
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from intertwine.errors import DataError, NumericsError, ShapeError
 
-__all__ = ["SurfaceSample", "sample_surface"]
+__all__ = ["SurfaceSample", "place_on_faces", "sample_surface", "triangle_areas"]
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,37 @@ def sample_surface(
     corners = _corners(vertices.double(), faces.expand(*batch, *faces.shape[-2:]))
     edges = corners[..., 1:, :] - corners[..., :1, :]
     areas = torch.linalg.vector_norm(_cross(edges), dim=-1) / 2
-    chosen = _draw(areas, count, rng)
-    first, second = torch.rand(2, *chosen.shape, generator=rng, dtype=torch.float64, device=rng.device).to(areas.device)
-    # the square root makes points uniform in the triangle: the density of a distance to a corner grows with it
-    root = first.sqrt()
-    weights = torch.stack([1 - root, root * (1 - second), root * second], dim=-1)
+    draw = torch.rand(*batch, count, generator=rng, dtype=torch.float64, device=rng.device)
+    corner = torch.rand(2, *batch, count, generator=rng, dtype=torch.float64, device=rng.device)
+    uniform = torch.stack([draw, *corner], dim=-1)
+    chosen, weights = place_on_faces(areas.cumsum(-1), uniform.to(areas.device))
     points = (weights.unsqueeze(-1) * _take(corners, chosen)).sum(-2)
     normals = torch.nn.functional.normalize(_cross(_take(edges, chosen)), dim=-1, eps=0.0)
     dtype = vertices.dtype
     return SurfaceSample(points.to(dtype), normals.to(dtype), chosen, weights.to(dtype))
 
 
-def _draw(areas: Float[Tensor, "*batch faces"], count: int, rng: torch.Generator) -> Int64[Tensor, "*batch points"]:
-    """Return faces drawn with probabilities proportional to their areas."""
-    reached = areas.cumsum(-1)
-    total = reached[..., -1:] if areas.shape[-1] else areas.new_zeros(*areas.shape[:-1], 1)
+def triangle_areas(
+    vertices: Float[Tensor, "*batch vertices 3"], faces: Int64[Tensor, "faces 3"]
+) -> Float[Tensor, "*batch faces"]:
+    """Return the areas of the triangles of meshes that share their faces, in float64."""
+    corners = vertices.double().index_select(-2, faces.flatten()).unflatten(-2, (len(faces), 3))
+    return torch.linalg.vector_norm(_cross(corners[..., 1:, :] - corners[..., :1, :]), dim=-1) / 2
+
+
+def place_on_faces(
+    reached: Float[Tensor, "*batch faces"], uniform: Float[Tensor, "*batch points 3"]
+) -> tuple[Int64[Tensor, "*batch points"], Float[Tensor, "*batch points 3"]]:
+    """Return the faces and the weights of the corners of points that are uniform by area.
+
+    Args:
+        reached: running sums of the areas of the faces, in float64.
+        uniform: three random numbers for each point, uniform in [0, 1).
+
+    Raises:
+        DataError: if a mesh has no area.
+    """
+    total = reached[..., -1:] if reached.shape[-1] else reached.new_zeros(*reached.shape[:-1], 1)
     if not (total > 0).all():
         empty = (total.flatten() <= 0).nonzero().flatten().tolist()
         raise DataError(
@@ -87,10 +103,13 @@ def _draw(areas: Float[Tensor, "*batch faces"], count: int, rng: torch.Generator
             got=f"all faces without area, mesh {empty[0]} of the batch",
             expected="at least one triangle whose corners are not on one line",
         )
-    draws = torch.rand(*areas.shape[:-1], count, generator=rng, dtype=torch.float64, device=rng.device)
+    draw, first, second = uniform.unbind(-1)
     # below the total even after rounding: else the draw would fall behind the last face that has an area
-    height = torch.minimum(draws.to(areas.device) * total, torch.nextafter(total, torch.zeros_like(total)))
-    return torch.searchsorted(reached, height, right=True)
+    height = torch.minimum(draw * total, torch.nextafter(total, torch.zeros_like(total)))
+    # the square root makes points uniform in the triangle: the density of a distance to a corner grows with it
+    root = first.sqrt()
+    weights = torch.stack([1 - root, root * (1 - second), root * second], dim=-1)
+    return torch.searchsorted(reached, height.contiguous(), right=True), weights
 
 
 def _corners(vertices: Tensor, faces: Tensor) -> Float[Tensor, "*batch faces 3 3"]:

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from intertwine.reporting.style import COLOURS, MUTED, graph_objects, styled
 
-__all__ = ["closest_approach", "encounters", "particles_in_space"]
+__all__ = ["closest_approach", "encounters", "error_along", "particles_in_space"]
 
 _CHARGES = {1: ("#c8553d", "positive"), 0: ("#7f8c8d", "neutral"), -1: ("#2f7fc1", "negative")}
 
@@ -74,6 +74,25 @@ def encounters(distance: Float[np.ndarray, " samples"], error: Float[np.ndarray,
     figure.update_layout(margin={"t": 44})
     figure.update_xaxes(type="log", title_text="smallest distance between opposite charges, at start or end")
     figure.update_yaxes(type="log", title_text="mean squared error")
+    return figure
+
+
+def error_along(motion: Float[np.ndarray, " steps"], error: Float[np.ndarray, " steps"], title: str, words: str) -> Any:
+    """Return the error on samples that are all moved alike, by how far they are moved.
+
+    Args:
+        motion: angle or length of each step.
+        error: mean squared error there.
+        title: one line above the figure.
+        words: what the motion is, with its unit.
+    """
+    figure = graph_objects().Figure()
+    line = {"color": COLOURS[0], "width": 3}
+    figure.add_scatter(x=motion.astype(np.float32), y=error.astype(np.float32), mode="lines+markers", line=line)
+    styled(figure, title, height=320, showlegend=False)
+    figure.update_layout(margin={"t": 44})
+    figure.update_xaxes(title_text=words)
+    figure.update_yaxes(title_text="mean squared error", rangemode="tozero")
     return figure
 
 

@@ -164,6 +164,8 @@ def test_the_baseline_is_the_same_stack_seen_once(batch):
         ("gnn", {"predicts": "displacement", "ends": "difference", "normalise": True}),
         ("gnn", {"frame": FrameSettings(differentiate=True)}),
         ("gnn", {"frame": FrameSettings(group="O(3)")}),
+        ("gnn", {"frame": FrameSettings(kind="weighted"), "reframe": False}),
+        ("gnn", {"frame": FrameSettings(degenerate="symmetrise")}),
         ("gnn", {"frame": FrameSettings(group="T(3)"), "hidden": 12}),
         ("egnn", {}),
         ("radial_field", {}),
@@ -174,6 +176,27 @@ def test_laws_hold_to_rounding(network, options, batch, rng):
     report = equivariance_error(build(network, **options), batch.inputs(), trials=6, rng=rng)
     assert report.worst.relative < 1e-10, report.explain()
     assert "permutations" in {entry.part for entry in report.entries}
+
+
+@pytest.mark.parametrize("group", ["E(3)", "SE(3)"])
+def test_minimal_frames_keep_motions_and_not_the_order_of_particles(group, batch, rng):
+    """One element from the first particles: the law of space is exact, that of the names is not claimed, and broken."""
+    model = build(frame=FrameSettings(kind="minimal", group=group))
+    report = equivariance_error(model, batch.inputs(), trials=6, rng=rng)
+    assert report.worst.relative < 1e-10
+    assert "permutations" not in {entry.part for entry in report.entries}
+    renamed = equivariance_error(model, batch.inputs(), symmetry=build(frame=NONE).symmetry, trials=4, rng=rng)
+    assert renamed.worst.relative > 1e-3
+
+
+def test_fixed_signs_keep_shifts_only(batch, rng):
+    model = build(frame=FrameSettings(signs="fixed"))
+    report = equivariance_error(model, batch.inputs(), trials=4, rng=rng)
+    assert report.worst.relative < 1e-10
+    assert {entry.part for entry in report.entries} >= {"translations", "permutations"}
+    turned = equivariance_error(model, batch.inputs(), symmetry=build().symmetry, trials=8, rng=rng)
+    assert turned.worst.relative > 1e-3
+    assert str(build(frame=FrameSettings(group="O(3)", signs="fixed")).symmetry.group) == "S_n"
 
 
 def test_far_from_the_origin_as_well(batch, rng):
@@ -351,6 +374,7 @@ def test_arguments_that_do_not_fit_are_refused(batch):
         ({"layers": 0}, "layers"),
         ({"dropout": 1.0}, "dropout"),
         ({"velocity_weight": -1.0}, "velocity_weight"),
+        ({"frame": FrameSettings(kind="weighted")}, "reframe"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(options, field):

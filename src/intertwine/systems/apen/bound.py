@@ -1,10 +1,11 @@
 """The bound on the error of approximate pieces, on a cloud of twelve points whose parts are nearly certain.
 
-A point's part is drawn: with probability eps it moves with the other part, which is moved by 1 / eps. What depends on the
-most probable partition only (phi_III of the paper) changes with a probability that vanishes; what weighs points by their
-probabilities (phi_I) does not, because a small share of a far point is not small.
+A point's part is drawn: with probability eps it moves with the other part, which is moved by 1 / eps. What depends on
+the most probable partition only (phi_III of the paper) changes with a probability that vanishes; what weighs points
+by their probabilities (phi_I) does not, because a small share of a far point is not small.
 
-Source: Atzmon et al., Approximately Piecewise E(3) Equivariant Point Networks, ICLR 2024, theorem 1; the example is ours.
+Source: Atzmon et al., Approximately Piecewise E(3) Equivariant Point Networks, ICLR 2024, theorem 1; the example is
+ours.
 """
 
 from dataclasses import dataclass

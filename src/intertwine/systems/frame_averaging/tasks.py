@@ -1,10 +1,11 @@
 """The parts of the system for each of its tasks: the recipe says which, and only that one is imported."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 from intertwine.training.system import load_name
 
-__all__ = ["check", "evaluate", "make_data", "make_module", "predict_files", "sections"]
+__all__ = ["check", "evaluate", "make_data", "make_module", "predict_files", "reproduce", "sections"]
 
 _PACKAGE = __name__.rpartition(".")[0]
 
@@ -41,3 +42,27 @@ def predict_files(run: Any, files: Any, *, output: Any, device: str = "cpu") -> 
 def sections(run: Any) -> Any:
     """Return the sections of the report of a run."""
     return _part("report", run.recipe().task, "sections")(run)
+
+
+def reproduce(
+    scale: Any,
+    *,
+    folder: Path,
+    seeds: tuple[int, ...] | None = None,
+    console: Any = None,
+    case: Literal["particles", "normals", "graphs", "all"] = "all",
+) -> list[Any]:
+    """Run the card's experiments and return their rows.
+
+    Args:
+        scale: scale of the recipes.
+        folder: where the runs are kept.
+        seeds: of initial weights and data order; the card's are 0, 1 and 2.
+        console: where to show progress.
+        case: one task, or all.
+    """
+    tasks = ("particles", "normals", "graphs") if case == "all" else (case,)
+    rows = []
+    for task in tasks:
+        rows += _part("reproduce", task, "reproduce")(scale, folder=folder, seeds=seeds, console=console)
+    return rows

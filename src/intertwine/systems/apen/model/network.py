@@ -20,7 +20,7 @@ from intertwine.points import check_clouds, cloud_sizes
 from intertwine.representations import Invariant, Point
 from intertwine.symmetry import Symmetry
 from intertwine.systems.apen.model.context import PartContext
-from intertwine.systems.apen.model.prediction import predict_partition
+from intertwine.systems.apen.model.prediction import Prediction, predict_partition
 from intertwine.systems.apen.model.set_network import ACTIVATIONS, SetNetwork, segment_max
 from intertwine.systems.apen.settings import ModelSettings
 from intertwine.training.pretrained import Pretrained
@@ -88,9 +88,31 @@ class APEN(Pretrained, nn.Module):
             NumericsError: if a coordinate is not finite.
             ConfigError: if true parts are needed and not given.
         """
+        found, _ = self._trace(positions, batch, true_part, first_part)
+        return found
+
+    @property
+    def divides(self) -> bool:
+        """Whether its layers predict partitions, so that votes matter."""
+        return self.settings.partition == "predicted"
+
+    def divide(
+        self,
+        positions: Float[Tensor, "points 3"],
+        batch: Int64[Tensor, " points"] | None = None,
+        first_part: Int64[Tensor, " points"] | None = None,
+    ) -> list[Prediction]:
+        """Return the partitions that the layers predict, with their mixtures, differentiable by the weights."""
+        _, predictions = self._trace(positions, batch, None, first_part)
+        return predictions
+
+    def _trace(
+        self, positions: Tensor, batch: Tensor | None, true_part: Tensor | None, first_part: Tensor | None
+    ) -> tuple[dict[str, Tensor], list[Prediction]]:
         batch = torch.zeros(len(positions), dtype=torch.int64, device=positions.device) if batch is None else batch
         check_clouds("positions", positions, batch)
         part = self._first(positions, batch, true_part, first_part)
+        predictions = []
         members = Memberships.of(part)
         vectors = positions.new_zeros(len(positions), 0, 3)
         scalars = positions.new_ones(len(positions), 1)
@@ -100,7 +122,10 @@ class APEN(Pretrained, nn.Module):
             same = found["scalars"].shape == scalars.shape
             vectors, scalars = found["vectors"], found["scalars"] + scalars if same else found["scalars"]
             if self.settings.partition == "predicted":
-                prediction = predict_partition(found["votes"], batch, part, sigma, self.settings)
+                prediction = predict_partition(
+                    found["votes"], batch, part, sigma, self.settings, training=self.training
+                )
+                predictions.append(prediction)
                 part, members = prediction.part, prediction.members
                 certainty.append(prediction.top)
             else:
@@ -109,12 +134,13 @@ class APEN(Pretrained, nn.Module):
             votes.append(found["votes"])
             parts.append(part)
         logits = self.head(self._features(kept, votes[-1], part, batch))
-        return {
+        found = {
             "logits": logits,
             "votes": torch.stack(votes),
             "parts": torch.stack(parts),
             "certainty": torch.stack(certainty),
         }
+        return found, predictions
 
     def _features(self, kept: list[Tensor], votes: Tensor, part: Tensor, batch: Tensor) -> Tensor:
         parts = int(part.max()) + 1 if len(part) else 0

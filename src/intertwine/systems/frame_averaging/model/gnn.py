@@ -7,6 +7,8 @@ Differences from the published code: any number of particles, systems of differe
 """
 
 from dataclasses import replace
+from functools import reduce
+from operator import mul
 
 import torch
 from jaxtyping import Float, Int
@@ -15,9 +17,10 @@ from torch import Tensor, nn
 from intertwine.errors import ConfigError
 from intertwine.frames import Frame, Frames, PCAFrame
 from intertwine.frames.choosing import drawn_elements, with_directions
+from intertwine.frames.minimal import MinimalFrame
 from intertwine.frames.transport import kind_of
 from intertwine.graphs import segment_mean
-from intertwine.groups import SymmetricGroup
+from intertwine.groups import SE, SO, E, Group, SymmetricGroup, T
 from intertwine.nn import PairMessages, affine_map, perceptron
 from intertwine.particles import check_particles, particle_symmetry
 from intertwine.symmetry import Symmetry
@@ -82,9 +85,16 @@ class GNN(Pretrained, nn.Module):
 
     @property
     def symmetry(self) -> Symmetry:
-        """S_n acts on the particles, and the group of the frame on space."""
-        renaming = SymmetricGroup(None)
-        return particle_symmetry(renaming if self.frame is None else self.frame.group * renaming)
+        """S_n acts on the particles, unless the frame depends on their order, and the group of the frame on space."""
+        renaming: Group = SymmetricGroup(None)
+        if self.frame is None:
+            return particle_symmetry(renaming)
+        space: Group | None = self.frame.group
+        if self.settings.frame.signs == "fixed":  # one element, chosen by a rule that no rotation keeps
+            space = T(3) if isinstance(space, E | SE) else None
+        in_order = isinstance(self.frame, MinimalFrame) and self.frame.order == "given"
+        groups = ([] if space is None else [space]) + ([] if in_order else [renaming])
+        return particle_symmetry(reduce(mul, groups))
 
     def forward(
         self,
@@ -156,9 +166,18 @@ class GNN(Pretrained, nn.Module):
         return _POINTS.into(vectors, found, graph_index).flatten(-2), found
 
     def _chosen(self, frames: Frames) -> Frames:
-        if self.mode == "all":
-            return frames
-        return drawn_elements(frames, self.settings.frame.samples, self.draws)
+        if self.mode == "stochastic":
+            frames = drawn_elements(frames, self.settings.frame.samples, self.draws)
+        if self.training and self.settings.canonical_rotations:
+            frames = _turned(frames, self.draws)
+        return frames
+
+
+def _turned(frames: Frames, rng: torch.Generator | None) -> Frames:
+    """Return elements followed by a random rotation for each system: canonical coordinates that are turned."""
+    linear = frames.linear
+    turns = SO(3).sample(len(linear), rng=rng or torch.default_generator, dtype=torch.float64).to(linear).unsqueeze(1)
+    return replace(frames, linear=linear @ turns, inverse=None if frames.inverse is None else turns.mT @ frames.inverse)
 
 
 def _averaged(seen: Tensor, frames: Frames, graph_index: Tensor) -> Tensor:

@@ -23,6 +23,9 @@ class ParticleModelSettings:
     """Whether a `gnn` finds new frames from its hidden vectors between layers."""
     velocity_weight: float = 0.0
     """Weight with which velocities take part in the frames, as points about the centroid."""
+    canonical_rotations: int = 0
+    """Random rotations of what a `gnn` sees in each training step, after it is seen from the frames; each has a loss of
+    its own."""
     hidden: int = 60
     """Width of the hidden features."""
     layers: int = 4
@@ -48,6 +51,14 @@ class ParticleModelSettings:
                 "at least 1, and divisible by 3 where hidden features are seen as vectors (reframe)",
             ),
             layers=(self.layers >= 1, "at least 1"),
+            canonical_rotations=(
+                self.canonical_rotations == 0 or (self.canonical_rotations > 0 and framed),
+                "at least 0, and 0 without frames",
+            ),
+            reframe=(
+                not (framed and self.reframe and self.frame.kind == "weighted" and self.frame.tuples is None),
+                "false, or frame.tuples set: weighted frames of all hidden vectors have too many elements",
+            ),
             dropout=(0 <= self.dropout < 1, "from 0 to below 1"),
         )
 
@@ -58,6 +69,9 @@ class ParticlesTask:
 
     data: ParticleDataSettings = field(default_factory=ParticleDataSettings)
     model: ParticleModelSettings = field(default_factory=ParticleModelSettings)
+    poses: Literal["simulated", "aligned"] = "simulated"
+    """How samples lie in space: as they are, without a preferred direction, or turned so that their principal axes lie
+    along the coordinates, which turned test sets then undo."""
     loss: Literal["squared", "absolute"] = "squared"
     """What is minimised: the mean over coordinates of the squared, or of the absolute error."""
     augmentation: Literal["none", "rotations"] = "none"

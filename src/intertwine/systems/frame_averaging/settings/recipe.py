@@ -3,9 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from intertwine.systems.frame_averaging.settings.graphs import GraphsTask
-from intertwine.systems.frame_averaging.settings.normals import NormalsTask
-
 from intertwine.errors import ConfigError
 from intertwine.systems.frame_averaging.settings.particles import ParticlesTask
 from intertwine.training.settings import TrainingSettings
@@ -19,10 +16,6 @@ class FrameAveragingRecipe:
 
     particles: ParticlesTask | None = None
     """Charged particles: where they will be."""
-    normals: NormalsTask | None = None
-    """Clouds of points on surfaces: the normal at each."""
-    graphs: GraphsTask | None = None
-    """Graphs: which of two classes each belongs to."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
     seed: int = 0
     """Seed of the initial weights and of the order of the data."""
@@ -42,4 +35,4 @@ class FrameAveragingRecipe:
         return self._given()[0]  # pyright: ignore[reportReturnType]
 
     def _given(self) -> list[str]:
-        return [name for name in ("particles", "normals", "graphs") if getattr(self, name) is not None]
+        return [name for name in ("particles", "normals", "graphs") if getattr(self, name, None) is not None]

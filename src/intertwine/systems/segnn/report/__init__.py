@@ -7,8 +7,8 @@ is missing says which command writes it.
 from typing import Any
 
 from intertwine.reporting.page import Section
+from intertwine.reporting.particle_accuracy import particle_accuracy
 from intertwine.reporting.run_page import run_folder, symmetry_section, training_section
-from intertwine.systems.segnn.report.accuracy import accuracy
 
 __all__ = ["sections"]
 
@@ -35,7 +35,7 @@ def sections(run: Any) -> list[Section]:
     """
     folder = run_folder(run)
     return [
-        *accuracy(folder),
+        *particle_accuracy(folder),
         symmetry_section(folder, _SYMMETRY),
         training_section(folder, _PANELS, lowest=("validation_loss", "validation error")),
     ]

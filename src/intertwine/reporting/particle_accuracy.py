@@ -1,4 +1,4 @@
-"""Sections of accuracy: errors beside trivial predictions and published ones, and single simulations in space."""
+"""Sections on predicted particles: errors beside trivial predictions and published ones, and simulations in space."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from intertwine.reporting.numbers import format_number
 from intertwine.reporting.page import Fact, Picture, Section, Table
 from intertwine.reporting.particles import closest_approach, encounters, particles_in_space
 
-__all__ = ["accuracy"]
+__all__ = ["particle_accuracy"]
 
 _METRICS = {
     "position_mse": "mean squared error",
@@ -23,7 +23,7 @@ _METRICS = {
 _QUANTITIES = ("positions", "targets", "predicted", "charges")
 
 
-def accuracy(folder: Path) -> list[Section]:
+def particle_accuracy(folder: Path) -> list[Section]:
     """Return the sections on the errors of a run, from ``evaluation.json`` and ``evaluation.npz``."""
     if (missing := not_measured(folder)) is not None:
         return [missing]
@@ -34,6 +34,8 @@ def accuracy(folder: Path) -> list[Section]:
         "over particles. `No motion` predicts the start; `constant velocity` and `fitted velocity` are straight lines "
         "over the true time, and over the time that fits the training data best."
     )
+    if "affine" in evaluation.baselines:
+        text += " `Affine` is the best affine map from a particle's position and velocity to its later position."
     if evaluation.paper:
         text += "\n\nPublished figures are those of networks trained to the end on 3000 simulations."
     facts = [

@@ -1,0 +1,170 @@
+"""Scores of a trained network on its test sets, how it divides their clouds, and the check of its symmetry."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from intertwine.partitions import mixing
+from intertwine.reporting import Evaluation
+from intertwine.symmetry import CheckReport
+from intertwine.symmetry.check import check_module
+from intertwine.systems.apen.data import ApenData, CloudSet, PartBatch
+from intertwine.systems.apen.metrics import cloud_metrics, instance_metrics, segmentation_metrics
+from intertwine.systems.apen.model import APEN, PointNet
+from intertwine.systems.apen.pieces import measure_pieces
+from intertwine.training.evaluation import Measured, evaluate_sets
+from intertwine.training.run import Run
+
+__all__ = ["apply_network", "check", "evaluate", "measure_set"]
+
+
+def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
+    """Return the scores on every test set of the run's recipe.
+
+    The baseline ``largest class`` gives every point (or cloud) the class that most of the test set have.
+
+    Args:
+        run: a finished run.
+        device: where to compute.
+
+    Raises:
+        DataError: if the recipe has no test set.
+    """
+    recipe = run.recipe()
+    data = ApenData(recipe)
+    data.setup("test")
+
+    def measure(model: APEN | PointNet, clouds: CloudSet) -> Measured:
+        return measure_set(model, clouds, recipe.training.evaluation_batch_size, data.class_names, device)
+
+    return evaluate_sets(run, data.test_sets, measure, device=device)
+
+
+@torch.no_grad()
+def measure_set(
+    model: APEN | PointNet, clouds: CloudSet, batch_size: int, class_names: tuple[str, ...], device: str = "cpu"
+) -> Measured:
+    """Return all scores of a network on clouds, and what the pictures of the report are drawn from.
+
+    Args:
+        model: in evaluation mode.
+        clouds: with their classes.
+        batch_size: clouds per call of the network.
+        class_names: what the classes are called.
+        device: where to compute.
+    """
+    segments = model.settings.task == "segment"
+    scores, instance_scores = (segmentation_metrics() if segments else cloud_metrics()), instance_metrics()
+    weight = next(model.parameters())
+    tally = _Tally(model.settings.classes)
+    arrays: dict[str, np.ndarray] = {}
+    pieces: dict[str, float] = {}
+    for batch in clouds.batches(batch_size):
+        moved = batch.to(device, weight.dtype)
+        found = apply_network(model, moved)
+        scores.update(found["logits"].cpu(), batch)
+        tally.add(found, batch, segments)
+        if isinstance(model, APEN) and model.divides and batch.instances is not None:
+            instance_scores.update(found["parts"][-1].cpu(), batch)
+        if not arrays:
+            arrays = _shown(found, batch, segments)
+            if isinstance(model, APEN) and moved.instances is not None:
+                rng = torch.Generator().manual_seed(0)
+                report = measure_pieces(model, moved.positions, moved.graph_index, moved.instances, rng=rng)
+                pieces = {"piece_error": report.error, "piece_vote_error": report.vote_error}
+    values = {name: (float(value), "") for name, value in scores.compute().items()}
+    if isinstance(model, APEN) and model.divides and tally.parts is not None:
+        values |= {name: (float(value), "") for name, value in instance_scores.compute().items()}
+    values |= {name: (value, "") for name, value in pieces.items()}
+    arrays |= tally.arrays(len(clouds), class_names)
+    return Measured(values, len(clouds), arrays, {"largest class": tally.largest_class(segments)})
+
+
+def apply_network(model: APEN | PointNet, batch: PartBatch) -> dict[str, Tensor]:
+    """Return what a network finds, given the true parts where its settings ask for them."""
+    if isinstance(model, APEN) and model.settings.partition == "oracle":
+        return model(**batch.inputs(), true_part=batch.instances)
+    return model(**batch.inputs())
+
+
+def check(run: Run, *, trials: int = 8, rng: torch.Generator, clouds: int = 2) -> CheckReport:
+    """Measure in float64 whether logits, votes and certainties keep the law under motions of whole clouds.
+
+    Args:
+        run: a finished run.
+        trials: group elements drawn of each kind.
+        rng: source of the elements.
+        clouds: to check on, the first of the validation set.
+    """
+    data = ApenData(run.recipe())
+    data.setup("fit")
+    batch = next(data.validation_clouds.batches(clouds))
+    inputs: dict[str, Any] = batch.inputs()
+    model = run.model()
+    if isinstance(model, APEN) and model.settings.partition == "oracle":
+        inputs["true_part"] = batch.instances
+    return check_module(model, inputs, name=run.name, trials=trials, rng=rng)
+
+
+class _Tally:
+    """Sums over a test set: points of each class, and what partitions do."""
+
+    def __init__(self, classes: int) -> None:
+        self.confusion = np.zeros((classes, classes), np.int64)
+        self.parts: np.ndarray | None = None
+        self.mixed: np.ndarray | None = None
+        self.unsure: np.ndarray | None = None
+        self.points = 0
+
+    def add(self, found: Mapping[str, Tensor], batch: PartBatch, segments: bool) -> None:
+        truth = batch.labels if segments else batch.subjects
+        if truth is not None:
+            place = truth.cpu().numpy() * len(self.confusion) + found["logits"].argmax(-1).cpu().numpy()
+            self.confusion += np.bincount(place, minlength=self.confusion.size).reshape(self.confusion.shape)
+        if "parts" not in found or batch.instances is None:
+            return
+        parts = found["parts"].cpu()
+        mixed = [mixing(part, batch.instances) for part in parts]
+        self.parts = _plus(self.parts, [int(part.max()) + 1 for part in parts])
+        self.mixed = _plus(self.mixed, [int(m.mixed[p].sum()) for m, p in zip(mixed, parts, strict=True)])
+        self.unsure = _plus(self.unsure, (1 - found["certainty"].double()).sum(-1).cpu().tolist())
+        self.points += parts.shape[1]
+
+    def arrays(self, clouds: int, class_names: tuple[str, ...]) -> dict[str, np.ndarray]:
+        hit = np.diag(self.confusion)
+        union = self.confusion.sum(0) + self.confusion.sum(1) - hit
+        made = {"class_iou": hit / np.maximum(union, 1), "classes": np.array(class_names), "confusion": self.confusion}
+        if self.parts is not None and self.mixed is not None and self.unsure is not None:
+            made |= {"parts_per_cloud": self.parts / clouds, "mixed_points": self.mixed / self.points}
+            made["uncertainty"] = self.unsure / self.points
+        return made
+
+    def largest_class(self, segments: bool) -> dict[str, float]:
+        counts = self.confusion.sum(1)
+        share = float(counts.max() / max(counts.sum(), 1))
+        if not segments:
+            return {"cloud_accuracy": share}
+        return {"accuracy": share, "pooled_miou": share / int((counts > 0).sum())}
+
+
+def _plus(total: np.ndarray | None, values: list[float]) -> np.ndarray:
+    return np.asarray(values, float) + (0 if total is None else total)
+
+
+def _shown(found: Mapping[str, Tensor], batch: PartBatch, segments: bool) -> dict[str, np.ndarray]:
+    """Return the first cloud of a batch."""
+    first = (batch.graph_index == 0).cpu()
+    arrays = {"positions": batch.positions[first].float().cpu().numpy()}
+    if segments:
+        arrays["predicted"] = found["logits"].argmax(-1).cpu()[first].numpy()
+        if batch.labels is not None:
+            arrays["labels"] = batch.labels.cpu()[first].numpy()
+    elif batch.labels is not None:
+        arrays["predicted"] = arrays["labels"] = batch.labels.cpu()[first].numpy()
+    if "parts" in found:
+        arrays["parts"] = found["parts"].cpu()[:, first].numpy()
+        arrays["votes"] = found["votes"].float().cpu()[:, first].numpy()
+    return arrays

@@ -1,0 +1,100 @@
+"""The classes and the parts of a user's own clouds, written as labelled clouds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+
+from intertwine.errors import NumericsError
+from intertwine.points import Cloud, read_cloud, write_cloud
+from intertwine.reporting.files import write_json
+from intertwine.systems.apen.colours import class_colours
+from intertwine.systems.apen.model import APEN, PointNet
+from intertwine.training.inference import load_model, prediction_paths
+
+__all__ = ["Labelled", "label_cloud", "predict_files"]
+
+
+@final
+@dataclass(frozen=True)
+class Labelled:
+    """What a network says of a cloud.
+
+    Args:
+        labels: class of each point; the class of the cloud at each where clouds are classified.
+        probability: of that class.
+        parts: the last partition, if the network divides clouds.
+    """
+
+    labels: Int64[np.ndarray, " points"]
+    probability: Float[np.ndarray, " points"]
+    parts: Int64[np.ndarray, " points"] | None
+
+
+def predict_files(
+    run: Any,
+    files: Sequence[str | Path],
+    *,
+    output: str | Path = ".",
+    device: str = "cpu",
+    write: str = "classes",
+) -> list[Path]:
+    """Write ``NAME.predicted.ply`` (``.npz`` for an ``.npz``) for each cloud, with a label and a colour at each point.
+
+    Where the network divides clouds, ``NAME.predicted.json`` beside it says how many parts there are and how sure they
+    are. All files are read before anything is computed. Coordinates are in the unit of the training data.
+
+    Args:
+        run: anything that `load_model` takes.
+        files: clouds: .ply, .obj, .npz, .csv, .xyz.
+        output: the folder to write to; it is made if it is not there.
+        device: where to compute.
+        write: what the labels are: ``classes``, or ``parts`` (of the last partition).
+
+    Raises:
+        DataError: if a file cannot be read, or two would be written to one place.
+        NumericsError: if a score is not a finite number.
+    """
+    paths = prediction_paths(files, output, lambda path: ".npz" if path.suffix.lower() == ".npz" else ".ply")
+    model = load_model(run, device)
+    clouds = [read_cloud(path) for path in paths]
+    written: list[Path] = []
+    for cloud, path in zip(clouds, paths.values(), strict=True):
+        found = label_cloud(model, cloud)
+        labels = found.parts if write == "parts" and found.parts is not None else found.labels
+        written.append(write_cloud(path, replace(cloud, labels=labels, colours=class_colours(labels))))
+        counts = {str(label): int(n) for label, n in zip(*np.unique(found.labels, return_counts=True), strict=True)}
+        about: dict[str, Any] = {"points": len(cloud), "points_by_class": counts}
+        about["mean_probability"] = float(found.probability.mean())
+        if found.parts is not None:
+            about["parts"] = int(found.parts.max()) + 1
+        written.append(write_json(path.with_suffix(".json"), about))
+    return written
+
+
+@torch.no_grad()
+def label_cloud(model: APEN | PointNet, cloud: Cloud) -> Labelled:
+    """Return the class of each point of a cloud, and its parts.
+
+    Raises:
+        NumericsError: if a score is not a finite number.
+    """
+    weight = next(model.parameters())
+    found = model(torch.from_numpy(cloud.points).to(weight))
+    scores = found["logits"].double().softmax(-1).cpu()
+    if not scores.isfinite().all():
+        raise NumericsError(
+            f"{cloud.name}: a score is not a finite number",
+            got="NaN or infinity",
+            fix="look for coordinates in another unit than the training data's",
+        )
+    best = scores.max(-1)
+    labels, probability = best.indices.numpy(), best.values.numpy()
+    if len(labels) != len(cloud):
+        labels, probability = np.repeat(labels, len(cloud)), np.repeat(probability, len(cloud))
+    parts = found["parts"][-1].cpu().numpy() if "parts" in found else None
+    return Labelled(labels, probability, parts)

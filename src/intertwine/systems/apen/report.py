@@ -1,0 +1,127 @@
+"""The report of a trained network: scores, parts layer by layer, votes, scores by class, symmetry and training.
+
+Everything is read from the files of the run folder. A part whose file is missing says which command writes it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intertwine.reporting.accuracy import metric_table, not_measured
+from intertwine.reporting.clouds import cloud_arrows, cloud_row
+from intertwine.reporting.evaluation import Evaluation
+from intertwine.reporting.numbers import format_number
+from intertwine.reporting.page import Fact, Picture, Section, Table
+from intertwine.reporting.run_page import run_folder, symmetry_section, training_section
+from intertwine.reporting.style import graph_objects, styled
+from intertwine.systems.apen.colours import hex_colours
+
+__all__ = ["sections"]
+
+_METRICS = {
+    "miou": "mean IoU of a cloud",
+    "pooled_miou": "IoU over all clouds",
+    "accuracy": "points that are right",
+    "cloud_accuracy": "clouds that are right",
+    "instance_iou": "IoU of found parts",
+    "piece_error": "error of the law of pieces",
+}
+_PANELS = {
+    "loss": {"training": "train_loss", "validation": "validation_loss"},
+    "score": {"validation": "validation_miou", "validation ": "validation_cloud_accuracy"},
+    "learning rate": {"learning rate": "learning_rate"},
+}
+_SYMMETRY = (
+    "Whole clouds are moved by random elements of the group, and what the network finds is compared with what it "
+    "should be. Motions of single parts are no symmetry of the network but a property that its partitions approximate: "
+    "see the error of the law of pieces."
+)
+
+
+def sections(run: Any) -> list[Section]:
+    """Return the sections of the report: scores, pictures of parts and votes, symmetry, training.
+
+    Args:
+        run: the folder, or a run that has it as ``folder``.
+
+    Raises:
+        DataError: if a file is there but damaged.
+    """
+    folder = run_folder(run)
+    return [
+        *_scores(folder),
+        symmetry_section(folder, _SYMMETRY),
+        training_section(folder, _PANELS, lowest=("validation_loss", "validation loss")),
+    ]
+
+
+def _scores(folder: Path) -> list[Section]:
+    missing = not_measured(folder, "Scores")
+    if missing is not None:
+        return [missing]
+    found = Evaluation.read(folder)
+    metric = "miou" if found.row(found.sets[0], "miou") else "cloud_accuracy"
+    facts = [
+        Fact(f"{_METRICS[metric]}, {name}", format_number(100 * row.value), "%")
+        for name in found.sets
+        if (row := found.row(name, metric)) is not None
+    ]
+    tables = [metric_table(found, _METRICS, "clouds"), *_part_tables(found)]
+    pictures = [picture for name in found.sets for picture in _class_bars(found, name)]
+    made = [Section("Scores", "", pictures, tables, facts)]
+    for name in found.sets:
+        pictures = _pictures(found, name)
+        if pictures:
+            text = (
+                "The same cloud with the true classes, the predicted ones, and the partition before the first layer "
+                "and after each: parts grow from fine to coarse. Lines lead from points to the centres they vote for."
+            )
+            made.append(Section(f"Parts of {name}", text, pictures, columns=1))
+    return made
+
+
+def _part_tables(found: Evaluation) -> list[Table]:
+    rows = []
+    for name in found.sets:
+        counts, mixed = found.array(name, "parts_per_cloud"), found.array(name, "mixed_points")
+        sure = found.array(name, "uncertainty")
+        if counts is None or mixed is None or sure is None:
+            continue
+        for layer, (count, share) in enumerate(zip(counts, mixed, strict=True)):
+            uncertain = "" if layer == 0 else f"{100 * sure[layer - 1]:.2g} %"
+            words = "before the first layer" if layer == 0 else f"after layer {layer}"
+            rows.append([name, words, f"{count:.1f}", f"{100 * share:.1f} %", uncertain])
+    columns = ("test set", "partition", "parts of a cloud", "points in parts\nthat mix true ones", "uncertainty")
+    return [Table(columns, rows, "Partitions.")] if rows else []
+
+
+def _class_bars(found: Evaluation, name: str) -> list[Picture]:
+    scores, classes = found.array(name, "class_iou"), found.array(name, "classes")
+    if scores is None or classes is None:
+        return []
+    go = graph_objects()
+    colours = hex_colours(np.arange(len(scores)))
+    figure = go.Figure(go.Bar(x=[str(c) for c in classes], y=100 * scores, marker={"color": colours}))
+    styled(figure, f"IoU of each class, {name}", height=360, showlegend=False)
+    figure.update_yaxes(title_text="IoU (%)", range=[0, 100])
+    return [Picture(figure)]
+
+
+def _pictures(found: Evaluation, name: str) -> list[Picture]:
+    points, labels, predicted = (found.array(name, key) for key in ("positions", "labels", "predicted"))
+    if points is None or predicted is None:
+        return []
+    row = [] if labels is None else [("true classes", points, hex_colours(labels))]
+    row.append(("predicted classes", points, hex_colours(predicted)))
+    parts, votes = found.array(name, "parts"), found.array(name, "votes")
+    pictures = []
+    if parts is not None:
+        for layer, part in enumerate(parts):
+            text = "first cells" if layer == 0 else f"after layer {layer}"
+            row.append((f"{text}: {len(np.unique(part))}", points, hex_colours(part * 7)))
+    pictures.append(Picture(cloud_row(row), wide=True))
+    if votes is not None and parts is not None:
+        figure = cloud_arrows(points, votes[-1], hex_colours(parts[-1] * 7), "Votes of the last layer")
+        pictures.append(Picture(figure, wide=True))
+    return pictures

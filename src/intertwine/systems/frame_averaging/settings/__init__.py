@@ -1,0 +1,7 @@
+"""Settings of frame averaging: the one source of help texts, the recipes' schema and the reference page."""
+
+from intertwine.systems.frame_averaging.settings.framing import FrameSettings, make_frame
+from intertwine.systems.frame_averaging.settings.particles import ParticlesTask
+from intertwine.systems.frame_averaging.settings.recipe import FrameAveragingRecipe
+
+__all__ = ["FrameAveragingRecipe", "FrameSettings", "ParticlesTask", "make_frame"]
