@@ -4,6 +4,7 @@ from intertwine.training.system import RecipeInfo, System
 
 __all__ = ["SYSTEM"]
 
+_EXP = ("fa_graphs/exp_planar_sat.npz",)
 _CHARGED = ("nbody_charged5",)
 
 SYSTEM = System(
@@ -18,7 +19,13 @@ SYSTEM = System(
     predict=".tasks:predict_files",
     report=".tasks:sections",
     reproduce=".tasks:reproduce",
-    models=(".model.gnn:GNN", ".model.egnn:EGNN", ".model.radial_field:RadialField", ".model.linear:StraightLine"),
+    models=(
+        ".model.gnn:GNN",
+        ".model.egnn:EGNN",
+        ".model.radial_field:RadialField",
+        ".model.linear:StraightLine",
+        ".model.graph_classifier:GraphClassifier",
+    ),
     recipes={
         "particles-fa-gnn": RecipeInfo("Five charged particles: a graph network with frames between its layers"),
         "particles-gnn": RecipeInfo("The same without frames"),
@@ -26,6 +33,10 @@ SYSTEM = System(
         "particles-rf": RecipeInfo("The same task, radial field"),
         "particles-mfa-gnn": RecipeInfo("The same task, one minimal frame"),
         "particles-learned-gnn": RecipeInfo("The same task, one frame that a network learns"),
+        "exp-fa-mlp": RecipeInfo("Graphs of EXP: a perceptron, averaged over frames of the Laplacian", _EXP),
+        "exp-fa-gin": RecipeInfo("The same task, a graph isomorphism network that knows the order of the nodes", _EXP),
+        "exp-gin": RecipeInfo("The same without frames: no better than chance", _EXP),
+        "exp-ga-mlp": RecipeInfo("The perceptron, averaged over all permutations: no better than chance", _EXP),
     },
     paper="Puny et al., Frame Averaging for Invariant and Equivariant Network Design, ICLR 2022",
 )

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from intertwine.errors import ConfigError
+from intertwine.systems.frame_averaging.settings.graphs import GraphsTask
 from intertwine.systems.frame_averaging.settings.particles import ParticlesTask
 from intertwine.training.settings import TrainingSettings
 
@@ -16,6 +17,8 @@ class FrameAveragingRecipe:
 
     particles: ParticlesTask | None = None
     """Charged particles: where they will be."""
+    graphs: GraphsTask | None = None
+    """Graphs: which class each belongs to."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
     seed: int = 0
     """Seed of the initial weights and of the order of the data."""
