@@ -1,5 +1,7 @@
 """Posed bodies: check values, posing against a loop, points of the skin, parts and their centres, splits, bad files."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,8 @@ from apen_samples import PARTS, SEQUENCES, body_arrays, write_bodies
 from intertwine.errors import DataError
 from intertwine.systems.apen.data import HumanClouds, read_bodies, split_bodies
 from intertwine.systems.apen.data.human import merged_sides
-from intertwine.systems.apen.settings import DataSettings
+from intertwine.systems.apen.model import APEN
+from intertwine.systems.apen.settings import DataSettings, ModelSettings
 from intertwine.training import find_data
 
 SHARES = ".060 .108 .070 .026 .007 .108 .071 .026 .007 .084 .053 .068 .018 .099 .006 .044 .027 .021 .008 .043 .027 .021"
@@ -117,13 +120,16 @@ def rest_and_posed(bodies, kind, count=200):
     return clouds.draw_in(range(len(clouds)), generators(*range(len(clouds))), torch.float64)
 
 
+def distances(points):
+    return (points.unsqueeze(1) - points).norm(dim=-1)
+
+
 def worst_change_of_distance(batch, rest):
     """The largest change of a distance between two points of one part, from rest to pose."""
     worst = 0.0
     for part in range(int(batch.instances.max()) + 1):
         mine = batch.instances == part
-        apart = [(p[mine].unsqueeze(1) - p[mine]).norm(dim=-1) for p in (batch.positions, rest)]
-        change = apart[0] - apart[1]
+        change = distances(batch.positions[mine]) - distances(rest[mine])
         worst = max(worst, float(change.abs().max()))
     return worst
 
@@ -137,6 +143,25 @@ def test_rigid_parts_keep_their_distances_and_smooth_ones_do_not(toys):
 def test_rigid_parts_of_people_keep_their_distances(people):
     batch, rest = rest_and_posed(people, "rigid")
     assert worst_change_of_distance(batch, rest) < 1e-12, "rotations are made orthogonal in double precision"
+
+
+@pytest.mark.data("apen_human")
+def test_a_network_that_knows_the_parts_does_not_see_the_pose(people):
+    """The same points of a rigid body in two poses; with cells that mix parts the answers differ."""
+    settings = ModelSettings(
+        classes=22, sigma=(0.05, 0.1), scalars=8, vectors=2, widths=(8, 8), hidden=8, head=(8,), cells=16
+    )
+    poses = torch.tensor([people.frame("02_01", 7), people.frame("01_05", 30)])
+    clouds = HumanClouds(people, torch.tensor([3, 3]), poses, 300, kind="rigid")
+    one, two = (clouds.draw_in([place], generators(5), torch.float64)[0] for place in (0, 1))
+    assert torch.equal(one.instances, two.instances)
+    assert not torch.allclose(distances(one.positions), distances(two.positions), atol=0.1)
+    for partition, wanted in [("oracle", True), ("fixed", False)]:
+        network = APEN(replace(settings, partition=partition), rng=torch.Generator().manual_seed(0)).double().eval()
+        true = {"true_part": one.instances} if partition == "oracle" else {}
+        with torch.no_grad():
+            found = [network(**batch.inputs(), **true)["logits"] for batch in (one, two)]
+        assert (float((found[0] - found[1]).abs().max()) < 1e-8) == wanted
 
 
 def test_single_precision_is_near_double(toys):
