@@ -24,6 +24,8 @@ SYSTEM = System(
         "particles-gnn": RecipeInfo("The same without frames"),
         "particles-egnn": RecipeInfo("The same task, EGNN"),
         "particles-rf": RecipeInfo("The same task, radial field"),
+        "particles-mfa-gnn": RecipeInfo("The same task, one minimal frame"),
+        "particles-learned-gnn": RecipeInfo("The same task, one frame that a network learns"),
     },
     paper="Puny et al., Frame Averaging for Invariant and Equivariant Network Design, ICLR 2022",
 )
