@@ -233,7 +233,7 @@ def _classes(graphs: Sequence[Graph], file: str) -> tuple[str, ...]:
 
 
 def _place(graph: Graph, classes: Sequence[str]) -> int:
-    if graph.label not in classes:
+    if graph.label is None or graph.label not in classes:
         known = graph.label is not None
         raise DataError(
             f"graph {graph.name} {'is of a class that training did not have' if known else 'has no label'}",

@@ -56,7 +56,7 @@ def predict_files(
     model = load_model(run, device)
     if draws is None:
         found = find_run(run)
-        draws = _DRAWS if found is None else found.recipe().graphs.draws
+        draws = _DRAWS if found is None else int(found.recipe().graphs.draws)
     tables = []
     for path in paths:
         graphs = read_graphs(path)

@@ -95,7 +95,10 @@ def _graph8c_rows(scale: Scale, seeds: Sequence[int], console: "Console | None")
         networks = _NETWORKS[scale]
         for seed in seeds:
             (left,) = separate_all(settings, drawn, networks, seed)
-            numbers = {"undistinguished_pairs": left.counts[-1], "undistinguished_pairs_of_one": left.counts[0]}
+            numbers: dict[str, float] = {
+                "undistinguished_pairs": left.counts[-1],
+                "undistinguished_pairs_of_one": left.counts[0],
+            }
             if left.networks_to_zero is not None:
                 numbers["networks_to_zero"] = left.networks_to_zero
             numbers["copies_told_apart"] = _copies_told_apart(settings, *pair, len(left.counts), seed)
