@@ -8,6 +8,7 @@ from intertwine.nn.message_passing import message_passing
 from intertwine.nn.norm import IrrepsNorm
 from intertwine.nn.pair_messages import PairMessages, PairNetwork
 from intertwine.nn.perceptron import affine_map, perceptron
+from intertwine.nn.pointnet import PointNet
 from intertwine.nn.radial import BesselBasis, CosineCutoff, GaussianBasis, PolynomialCutoff, RadialNetwork
 from intertwine.nn.radial_field import RadialFieldLayer
 from intertwine.nn.vector_deepsets import VectorDeepSets, VectorFeatures
@@ -25,6 +26,7 @@ __all__ = [
     "NormalizedActivation",
     "PairMessages",
     "PairNetwork",
+    "PointNet",
     "PolynomialCutoff",
     "RadialFieldLayer",
     "RadialNetwork",

@@ -77,14 +77,21 @@ def encounters(distance: Float[np.ndarray, " samples"], error: Float[np.ndarray,
     return figure
 
 
-def error_along(motion: Float[np.ndarray, " steps"], error: Float[np.ndarray, " steps"], title: str, words: str) -> Any:
+def error_along(
+    motion: Float[np.ndarray, " steps"],
+    error: Float[np.ndarray, " steps"],
+    title: str,
+    words: str,
+    quantity: str = "mean squared error",
+) -> Any:
     """Return the error on samples that are all moved alike, by how far they are moved.
 
     Args:
         motion: angle or length of each step.
-        error: mean squared error there.
+        error: measured there.
         title: one line above the figure.
         words: what the motion is, with its unit.
+        quantity: what the error is.
     """
     figure = graph_objects().Figure()
     line = {"color": COLOURS[0], "width": 3}
@@ -92,7 +99,7 @@ def error_along(motion: Float[np.ndarray, " steps"], error: Float[np.ndarray, " 
     styled(figure, title, height=320, showlegend=False)
     figure.update_layout(margin={"t": 44})
     figure.update_xaxes(title_text=words)
-    figure.update_yaxes(title_text="mean squared error", rangemode="tozero")
+    figure.update_yaxes(title_text=quantity, rangemode="tozero")
     return figure
 
 

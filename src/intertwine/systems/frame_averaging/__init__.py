@@ -6,6 +6,7 @@ __all__ = ["SYSTEM"]
 
 _EXP = ("fa_graphs/exp_planar_sat.npz",)
 _CHARGED = ("nbody_charged5",)
+_ABC = ("abc/10k", "abc/splits/abc_512_10k")
 
 SYSTEM = System(
     name="frame_averaging",
@@ -25,6 +26,10 @@ SYSTEM = System(
         ".model.radial_field:RadialField",
         ".model.linear:StraightLine",
         ".model.graph_classifier:GraphClassifier",
+        ".model.pointnet:PointNetNormals",
+        ".model.local_pointnet:LocalPointNetNormals",
+        ".model.dgcnn:DGCNNNormals",
+        ".model.vn_pointnet:VNPointNetNormals",
     ),
     recipes={
         "particles-fa-gnn": RecipeInfo("Five charged particles: a graph network with frames between its layers"),
@@ -37,6 +42,12 @@ SYSTEM = System(
         "exp-fa-gin": RecipeInfo("The same task, a graph isomorphism network that knows the order of the nodes", _EXP),
         "exp-gin": RecipeInfo("The same without frames: no better than chance", _EXP),
         "exp-ga-mlp": RecipeInfo("The perceptron, averaged over all permutations: no better than chance", _EXP),
+        "normals-fa-pointnet": RecipeInfo("Normals of CAD models: PointNet averaged over frames", data=_ABC),
+        "normals-pointnet": RecipeInfo("The same task, PointNet with T-nets", data=_ABC),
+        "normals-fa-local-pointnet": RecipeInfo("The same task, PointNet on features of framed patches", data=_ABC),
+        "normals-fa-dgcnn": RecipeInfo("The same task, DGCNN averaged over frames", data=_ABC),
+        "normals-dgcnn": RecipeInfo("The same task, DGCNN", data=_ABC),
+        "normals-vn-pointnet": RecipeInfo("The same task, PointNet of vector neurons", data=_ABC),
     },
     paper="Puny et al., Frame Averaging for Invariant and Equivariant Network Design, ICLR 2022",
 )
