@@ -159,7 +159,7 @@ def test_the_site_builds_without_a_warning(tmp_path):
 
 
 DOCUMENTED = [
-    "errors", "groups", "representations", "symmetry", "products", "graphs", "atoms", "nn", "testing",
+    "errors", "groups", "representations", "symmetry", "products", "graphs", "atoms", "nn", "testing", "frames",
     "reporting.numbers", "systems.potential.model", "systems.tetris.model", "systems.segnn.model", "systems.segnn.data",
     "systems.equiformer.model", "systems.equiformer.data",
 ]  # fmt: skip

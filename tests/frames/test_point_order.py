@@ -19,7 +19,7 @@ def ordered(points, mask=None, **kwargs):
 
 
 def rectangle():
-    """Four corners, all equally far from the origin, whose sorted inner products are equal too."""
+    """Four corners, all equally far from the origin, whose inner products are the same numbers."""
     return torch.tensor([[2.0, 1.0], [-2.0, 1.0], [-2.0, -1.0], [2.0, -1.0]], dtype=torch.float64)
 
 

@@ -235,6 +235,14 @@ class FourDimensions(torch.nn.Module):
         return torch.tanh(x + x.roll(1, -1) ** 2 + 0.3)
 
 
+@pytest.mark.parametrize(("points", "size"), [(4, 0), (1, 1), (5, 1), (2, 2), (6, 2), (5, 3), (5, 4)])
+def test_tuples_are_all_permutations(points, size):
+    from intertwine.frames.weighted import _tuples
+
+    listed = [tuple(row) for row in _tuples(points, size, torch.device("cpu")).tolist()]
+    assert listed == list(itertools.permutations(range(points), size))
+
+
 # --- drawn tuples ----------------------------------------------------------------------------------------
 
 

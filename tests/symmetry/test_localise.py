@@ -190,6 +190,29 @@ class Between(nn.Module):
         return self.last(self.first(v).abs())
 
 
+class Masked(nn.Module):
+    """Sums the entries that a mask keeps, by a submodule that gets the mask; broken by weights of the places."""
+
+    symmetry = Symmetry(SymmetricGroup(None), inputs={"x": Permuted((0,)), "mask": Permuted((0,))}, output=Invariant())
+
+    def __init__(self):
+        super().__init__()
+        self.inner = MaskedSum()
+
+    def forward(self, x, mask):
+        return self.inner(x, mask)
+
+
+class MaskedSum(nn.Module):
+    def forward(self, x, mask):
+        return (torch.arange(1, len(x) + 1) * x * mask).sum()
+
+
+def test_modules_with_masks_are_searched_too(rng):
+    inputs = {"x": torch.rand(6, generator=rng), "mask": torch.tensor([True, False, True, True, False, True])}
+    assert localise(Masked(), inputs, rng=rng).culprit.name == "inner"
+
+
 def test_code_between_submodules_is_blamed_on_the_module_that_holds_it(rng):
     report = localise(Between(), torch.randn(5, 3, generator=rng), rng=rng)
     assert report.culprit.name == "(whole module)"

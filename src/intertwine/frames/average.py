@@ -60,6 +60,7 @@ class FrameAverage(nn.Module):
         RepresentationError: for an unknown kind.
 
     Example:
+        >>> from intertwine.frames import PCAFrame
         >>> net = FrameAverage(nn.Linear(3, 3), PCAFrame("E(3)"), inputs={"input": "point"}, output="point")
         >>> net(torch.randn(2, 5, 3)).shape
         torch.Size([2, 5, 3])

@@ -23,9 +23,8 @@ def matrices_of(group: FiniteGroup) -> Float[Tensor, "order d d"]:
 
     Example:
         >>> from intertwine.groups import CyclicGroup
-        >>> matrices_of(CyclicGroup(4))[1]
-        tensor([[0., -1.],
-                [1., 0.]], dtype=torch.float64)
+        >>> matrices_of(CyclicGroup(4))[1].tolist()
+        [[0.0, -1.0], [1.0, 0.0]]
     """
     listed = group.elements()
     matrices = group.linear(listed)

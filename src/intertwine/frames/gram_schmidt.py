@@ -52,13 +52,13 @@ def independent_axes(
     if not known.shape[1]:
         known = known.new_zeros(len(known), 1, known.shape[-1])
     rest = known.detach()
-    smallest = tolerance * rest.abs().square().sum(-1).amax(-1, keepdim=True).sqrt()
+    smallest = tolerance**2 * _squares(rest).amax(-1, keepdim=True)
     rows = torch.arange(len(rest), device=rest.device)
     axes: list[Tensor] = []
     places: list[Tensor] = []
     found: list[Tensor] = []
     for _ in range(known.shape[-1]):
-        new = rest.abs().square().sum(-1).sqrt() > smallest
+        new = _squares(rest) > smallest
         place = new.int().argmax(-1)
         exists = new.any(-1)
         axis, _ = _next_axis(known[rows, place], axes, 0.0)
@@ -67,7 +67,7 @@ def independent_axes(
         places.append(place)
         found.append(exists)
         fixed = axis.detach().unsqueeze(1)
-        rest = rest - (fixed.conj() * rest).sum(-1, keepdim=True) * fixed
+        rest = rest - (rest @ fixed.mH) * fixed
     return torch.stack(axes, dim=-1), torch.stack(places, dim=-1), torch.stack(found, dim=-1)
 
 
@@ -112,6 +112,14 @@ def _next_axis(vector: Tensor, axes: list[Tensor], smallest: Tensor | float) -> 
     unit = _without(unit, axes)
     unit = unit / _length(torch.where(is_new.unsqueeze(-1), unit, 1.0)).unsqueeze(-1)
     return torch.where(is_new.unsqueeze(-1), unit, 0.0), length
+
+
+def _squares(vectors: Tensor) -> Tensor:
+    """Return squared lengths; a sum over components is faster than a reduction over a short axis."""
+    square = torch.zeros_like(vectors[..., 0].real)
+    for component in vectors.unbind(-1):
+        square = square + (component.abs() if component.is_complex() else component).square()
+    return square
 
 
 def _without(vector: Tensor, axes: list[Tensor]) -> Tensor:

@@ -37,6 +37,9 @@ __all__ = ["MinimalFrame"]
 _INDEPENDENT = {torch.float64: 1e-7, torch.float32: 1e-4}
 """Share of the farthest point that must be new in a point to count as independent of those before it."""
 
+_TIED = {torch.float64: 1e-10, torch.float32: 1e-5}
+"""Share of the largest inner product below which inner products of two points count as equal."""
+
 _NAMES = "O(d), SO(d), E(d), SE(d), U(d), SU(d), GL(d), GL+(d), SL(d) or Affine(d)"
 
 
@@ -69,8 +72,8 @@ class MinimalFrame(Frame):
     Args:
         group: one of the groups above, or its name.
         order: of the points, ``given`` or ``canonical``.
-        tolerance: share of the farthest point (or of its squared distance, for ties of order) that counts as nothing;
-            1e-7 in float64 and 1e-4 in float32 where not given.
+        tolerance: share of the farthest point that counts as nothing; 1e-7 in float64 and 1e-4 in float32 where not
+            given. Ties of order are found with a tolerance of their own.
         differentiate: whether gradients flow through the element and the centroid; constants otherwise.
 
     Raises:
@@ -134,7 +137,7 @@ class MinimalFrame(Frame):
         tolerance = _INDEPENDENT.get(points.dtype, 1e-2) if self.tolerance is None else self.tolerance
         unique = None
         if self.order == "canonical":
-            order = canonical_order(seen.detach(), mask, tolerance)
+            order = canonical_order(seen.detach(), mask, _TIED.get(points.dtype, 1e-2))
             seen = seen.gather(1, order.places.unsqueeze(-1).expand_as(seen))
             mask = None if mask is None else mask.gather(1, order.places)
             unique = order.unique

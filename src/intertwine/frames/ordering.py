@@ -1,7 +1,8 @@
 """An order of the points of a cloud that depends on distances and angles alone, not on how they were listed.
 
-It is read from the Gram matrix, which rotations and reflections keep: by the distance from the origin, farthest
-first; equally far points by their sorted inner products with all points, largest first, one after another.
+It is read from the Gram matrix, which rotations and reflections keep: points go by their distance from the origin,
+farthest first; equally far ones by the sums of the second, third and fourth powers of their inner products with all
+points, largest first.
 """
 
 from dataclasses import dataclass
@@ -36,44 +37,59 @@ def canonical_order(
 ) -> PointOrder:
     """Return an order of points that is the same however they are listed, rotated or reflected, up to ties.
 
-    The cost is that of sorting for clouds whose points have different distances from the origin, and n^2 log n where
-    some are equally far.
+    Sums of powers are found only where points are equally far, and higher ones only where they are still tied.
 
     Args:
         points: of a batch of clouds, seen from their origin.
         mask: which entries are points.
-        tolerance: difference of inner products, as a share of the largest squared distance, that counts as none. It
-            is compared with neighbours in sorted order, never by rounding, which would separate equal numbers.
+        tolerance: difference of squared distances, or of sums of powers, that counts as none, as a share of the
+            largest. Numbers are compared with their neighbours in sorted order, never by rounding, which would
+            separate equal ones.
     """
     known = points if mask is None else torch.where(mask.unsqueeze(-1), points, 0.0)
     present = torch.ones_like(points[..., 0], dtype=torch.bool) if mask is None else mask
     square = known.square().sum(-1)
-    smallest = tolerance * square.amax(-1, keepdim=True) if square.shape[-1] else square.sum(-1, keepdim=True)
-    classes = _refined((~present).long(), -square, smallest)
-    if _tied(classes, present).any():
-        products = torch.where(present.unsqueeze(1), known @ known.mT, -torch.inf)
-        for column in products.sort(-1, descending=True).values.unbind(-1):
-            classes = _refined(classes, torch.where(column.isfinite(), -column, 0.0), smallest)
-            if not _tied(classes, present).any():
-                break
-    tied = _tied_apart(known, classes, present, smallest)
+    largest = square.amax(-1, keepdim=True) if square.shape[-1] else square.sum(-1, keepdim=True)
+    classes = _refined((~present).long(), square, tolerance * largest)
+    for power in (2, 3, 4):
+        if not _tied(classes, present).any():
+            break
+        # odd sums may vanish by symmetry: their size is that of sums of absolute values
+        size = (square * largest).pow(power / 2).sum(-1, keepdim=True)
+        classes = _refined(classes, _power_sums(known, power), tolerance * size)
+    tied = _tied_apart(known, classes, present, tolerance)
     for _ in range(points.shape[-1]):
-        left = _tied_apart(known, classes, present, smallest)
+        left = _tied_apart(known, classes, present, tolerance)
         if not left.any():
             break
-        classes = _told_apart(known, classes, left, smallest)
+        classes = _told_apart(known, classes, left, tolerance * largest)
     places = classes.argsort(dim=-1, stable=True)
     return PointOrder(places, ~tied.gather(-1, places))
 
 
-def _refined(classes: Int64[Tensor, "batch points"], values: Tensor, smallest: Tensor) -> Int64[Tensor, "batch points"]:
-    """Return classes split where their sorted values have a gap, numbered by class first and value second."""
-    by_value = values.argsort(dim=-1, stable=True)
+def _power_sums(points: Float[Tensor, "batch points d"], power: int) -> Float[Tensor, "batch points"]:
+    """Return for each point the sum of powers of its inner products with all points of its cloud."""
+    if points.shape[-1] ** power > points.shape[1]:
+        return (points @ points.mT).pow(power).sum(-1)
+    # inner products of monomials: the sum over the other points is taken first
+    monomials = points
+    for _ in range(power - 1):
+        monomials = (monomials.unsqueeze(-1) * points.unsqueeze(-2)).flatten(-2)
+    return (monomials @ monomials.sum(1).unsqueeze(-1)).squeeze(-1)
+
+
+def _refined(
+    classes: Int64[Tensor, "batch points"], values: Float[Tensor, "batch points"], smallest: Float[Tensor, "batch 1"]
+) -> Int64[Tensor, "batch points"]:
+    """Return classes split where their sorted values have a gap, numbered by class first, larger values first."""
+    if not classes.shape[-1]:
+        return classes
+    by_value = values.argsort(dim=-1, stable=True, descending=True)
     by_class = classes.gather(-1, by_value).argsort(dim=-1, stable=True)
     order = by_value.gather(-1, by_class)
     sorted_classes, sorted_values = classes.gather(-1, order), values.gather(-1, order)
-    starts = (sorted_classes.diff(dim=-1) != 0) | (sorted_values.diff(dim=-1) > smallest)
-    numbers = torch.nn.functional.pad(starts.long().cumsum(-1), (1, 0)) if classes.shape[-1] else classes
+    starts = (sorted_classes.diff(dim=-1) != 0) | (-sorted_values.diff(dim=-1) > smallest)
+    numbers = torch.nn.functional.pad(starts.long().cumsum(-1), (1, 0))
     return torch.empty_like(classes).scatter(-1, order, numbers)
 
 
@@ -85,31 +101,37 @@ def _tied(
     return present & (sizes.gather(-1, classes) > 1)
 
 
-def _told_apart(points: Tensor, classes: Tensor, tied: Tensor, smallest: Tensor) -> Int64[Tensor, "batch points"]:
+def _told_apart(
+    points: Float[Tensor, "batch points d"],
+    classes: Int64[Tensor, "batch points"],
+    tied: Bool[Tensor, "batch points"],
+    smallest: Float[Tensor, "batch 1"],
+) -> Int64[Tensor, "batch points"]:
     """Return classes in which the first tied point stands alone, and others are split by their products with it."""
     count = classes.shape[-1]
     ranked = torch.where(tied, classes, count) * count + torch.arange(count, device=classes.device)
     first = ranked.argmin(-1, keepdim=True)
     alone = torch.zeros_like(tied).scatter(-1, first, True) & tied
-    classes = _refined(classes, (~alone).to(points), torch.zeros_like(smallest))
+    classes = _refined(classes, alone.to(points), torch.zeros_like(smallest))
     one = points.gather(1, first.unsqueeze(-1).expand(-1, -1, points.shape[-1]))
     products = torch.where(tied.any(-1, keepdim=True), (points * one).sum(-1), 0.0)
-    return _refined(classes, -products, smallest)
+    return _refined(classes, products, smallest)
 
 
-def _tied_apart(points: Tensor, classes: Tensor, present: Tensor, smallest: Tensor) -> Bool[Tensor, "batch points"]:
+def _tied_apart(
+    points: Float[Tensor, "batch points d"],
+    classes: Int64[Tensor, "batch points"],
+    present: Bool[Tensor, "batch points"],
+    tolerance: float,
+) -> Bool[Tensor, "batch points"]:
     """Return which points share their class with points at other positions."""
     tied = _tied(classes, present)
-    return tied & ~_coincident(points, classes, present, smallest) if tied.any() else tied
-
-
-def _coincident(points: Tensor, classes: Tensor, present: Tensor, smallest: Tensor) -> Bool[Tensor, "batch points"]:
-    """Return which points stand where all others of their class stand."""
+    if not tied.any():
+        return tied
     count = classes.shape[-1]
-    first = torch.full_like(classes, count).scatter_reduce(
-        -1, classes, torch.arange(count, device=classes.device).expand_as(classes), "amin"
-    )
-    own = first.gather(-1, classes)
-    apart = (points - points.gather(1, own.unsqueeze(-1).expand_as(points))).square().sum(-1) > smallest
+    places = torch.arange(count, device=classes.device).expand_as(classes)
+    first = torch.full_like(classes, count).scatter_reduce(-1, classes, places, "amin").gather(-1, classes)
+    distance = (points - points.gather(1, first.unsqueeze(-1).expand_as(points))).square().sum(-1)
+    apart = distance > tolerance**2 * points.square().sum(-1).amax(-1, keepdim=True)
     spread = torch.zeros_like(classes).scatter_add(-1, classes, (apart & present).long())
-    return spread.gather(-1, classes) == 0
+    return tied & (spread.gather(-1, classes) > 0)

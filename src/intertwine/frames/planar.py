@@ -32,6 +32,7 @@ class PlanarFrame(Frame):
         GroupError: if the frame is of another group, or of more coordinates.
 
     Example:
+        >>> from intertwine.frames import PCAFrame
         >>> PlanarFrame(PCAFrame("SE(2)"))(torch.randn(1, 5, 3)).linear[0, :, 2]
         tensor([[0., 0., 1.],
                 [0., 0., 1.]])

@@ -22,8 +22,13 @@ from intertwine.groups import SE, SO, E, Group, O, parse_group
 
 __all__ = ["WeightedFrame"]
 
-_LARGEST = 2_000_000
+_LARGEST_LISTED = 2_000_000
 """Tuples of points of one cloud that may be listed."""
+_LARGEST_DRAWN = 40_000_000
+"""Pairs of points of one cloud among which may be drawn."""
+
+_PARALLEL = 1e-14
+"""Squared sine of the angle between two vectors below which rounding decides their area."""
 
 
 @final
@@ -100,16 +105,18 @@ class WeightedFrame(Frame):
         rank = _rank(seen, points.dtype)
         size = self.dim - 1
         seen = _at_least(seen, size)
-        self._check_number(seen.shape[1])
-        index = _tuples(seen.shape[1], size, seen.device)
-        volumes = _volumes(seen, index, rank)
-        if self.tuples is None or self.tuples >= len(index):
-            index = index.expand(len(seen), -1, -1)
+        number = math.perm(seen.shape[1], size)
+        drawn = self.tuples is not None and self.tuples < number
+        self._check_number(number, _LARGEST_LISTED if size > 2 or not drawn else _LARGEST_DRAWN, seen.shape[1])
+        if self.tuples is not None and drawn:
+            index = _drawn_tuples(seen.detach(), rank, self.tuples, rng)
+            weights = seen.new_full(index.shape[:2], 1 / self.tuples)
+        else:
+            index = _tuples(seen.shape[1], size, seen.device)
+            volumes = _volumes(seen, index, rank)
             total = volumes.sum(-1, keepdim=True)
             weights = volumes / torch.where(total > 0, total, 1.0)
-        else:
-            index = index[_draw(volumes.detach(), self.tuples, rng)]
-            weights = volumes.new_full(index.shape[:2], 1 / self.tuples)
+            index = index.expand(len(seen), -1, -1)
         axes, found = _axes(seen, index, rank)
         linear = turn_last(complete_axes(axes, found))
         if isinstance(self.group, E | O):
@@ -124,13 +131,12 @@ class WeightedFrame(Frame):
             span=_span(seen, rank).to(points.dtype),
         )
 
-    def _check_number(self, points: int) -> None:
-        number = math.perm(points, self.dim - 1)
-        if number > _LARGEST:
+    def _check_number(self, number: int, largest: int, points: int) -> None:
+        if number > largest:
             raise ConfigError(
                 f"{self} of {points} points have too many tuples to list",
                 got=f"{number} tuples of {self.dim - 1} points",
-                expected=f"at most {_LARGEST}",
+                expected=f"at most {largest}",
                 fix="take fewer points (farthest-point samples, for example), or principal axes: PCAFrame",
             )
 
@@ -148,12 +154,16 @@ def _at_least(seen: Tensor, points: int) -> Tensor:
 
 
 def _tuples(points: int, size: int, device: torch.device) -> Int64[Tensor, "tuples size"]:
-    """Return all ordered tuples of different points."""
-    if size == 0:
-        return torch.zeros(1, 0, dtype=torch.int64, device=device)
-    sets = torch.combinations(torch.arange(points, device=device), size)
-    orders = torch.tensor(list(itertools.permutations(range(size))), device=device)
-    return sets[:, orders].flatten(0, 1)
+    """Return all ordered tuples of different points, in lexicographic order."""
+    number = torch.arange(math.perm(points, size), device=device)
+    columns: list[Tensor] = []
+    for place in range(size):
+        # the digit of the number counts the points that are still free
+        chosen = number // math.perm(points - place - 1, size - place - 1) % (points - place)
+        for earlier in torch.stack(columns).sort(0).values if columns else ():
+            chosen = chosen + (chosen >= earlier)
+        columns.append(chosen)
+    return torch.stack(columns, dim=-1) if columns else number.new_zeros(len(number), 0)
 
 
 def _volumes(
@@ -162,7 +172,7 @@ def _volumes(
     """Return the volume of each tuple, or of its first ``rank`` points in clouds of lower rank."""
     size = index.shape[1]
     volumes = _volumes_of(seen, index)
-    if torch.compiler.is_compiling() or bool((rank >= size).all()):
+    if not torch.compiler.is_compiling() and bool((rank >= size).all()):
         return volumes
     for lower in range(size):
         volumes = torch.where((rank == lower).unsqueeze(-1), _volumes_of(seen, index[:, :lower]), volumes)
@@ -193,6 +203,29 @@ def _root(square: Tensor) -> Tensor:
     """Return square roots whose derivative at zero is zero."""
     positive = square > 0
     return torch.where(positive, torch.where(positive, square, 1.0).sqrt(), 0.0)
+
+
+def _drawn_tuples(
+    seen: Float[Tensor, "batch points d"], rank: Int64[Tensor, " batch"], number: int, rng: torch.Generator | None
+) -> Int64[Tensor, "batch number size"]:
+    """Draw tuples with probabilities as their volumes: pairs by their first point, then their second."""
+    size = seen.shape[-1] - 1
+    if size > 2:
+        index = _tuples(seen.shape[1], size, seen.device)
+        return index[_draw(_volumes(seen, index, rank), number, rng)]
+    lengths = _root(seen.square().sum(-1))
+    lengths = torch.where((rank == 0).unsqueeze(-1), 1.0, lengths)
+    if size == 1:
+        return _draw(lengths, number, rng).unsqueeze(-1)
+    # with the Gram matrix areas cost little; what cancels there, between parallel vectors, has no share
+    whole = (lengths.unsqueeze(-1) * lengths.unsqueeze(-2)).square()
+    square = whole - (seen @ seen.mT).square()
+    areas = square.masked_fill_(square <= _PARALLEL * whole, 0.0).sqrt_()
+    volumes = torch.where((rank < 2)[:, None, None], lengths.unsqueeze(-1), areas)
+    first = _draw(volumes.sum(-1), number, rng)
+    rows = torch.arange(len(seen), device=seen.device).unsqueeze(-1)
+    second = _draw(volumes[rows, first].flatten(0, 1), 1, rng).view_as(first)
+    return torch.stack([first, second], dim=-1)
 
 
 def _draw(

@@ -86,10 +86,10 @@ class LawFinder:
                 expected = law.apply(self.group, element, before)
             except IntertwineError:  # the law does not fit this shape or type
                 return math.inf
-            size = float(expected.abs().max()) or float(moved.abs().max()) or 1.0
             if moved.dtype == torch.bool:
                 worst = max(worst, float((expected != moved).any()))
             else:
+                size = float(expected.abs().max()) or float(moved.abs().max()) or 1.0
                 worst = max(worst, _nan_is_worst(float((expected - moved).abs().max()) / size))
             if worst > stop:
                 break

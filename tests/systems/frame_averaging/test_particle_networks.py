@@ -15,11 +15,12 @@ from intertwine.systems.frame_averaging.model.gnn import GNN
 from intertwine.systems.frame_averaging.model.linear import StraightLine
 from intertwine.systems.frame_averaging.model.radial_field import RadialField
 from intertwine.systems.frame_averaging.settings.framing import FrameSettings
-from intertwine.systems.frame_averaging.settings.particles import ParticleModelSettings
+from intertwine.systems.frame_averaging.settings.particles import CanonicalizationSettings, ParticleModelSettings
 from intertwine.testing import ModuleContract
 
 DOUBLE = torch.float64
 NONE = FrameSettings(kind="none")
+PRODUCTS = CanonicalizationSettings(features="pvac", dropout=0.0)
 CLASSES = {"gnn": GNN, "egnn": EGNN, "radial_field": RadialField, "linear": StraightLine}
 
 
@@ -166,6 +167,11 @@ def test_the_baseline_is_the_same_stack_seen_once(batch):
         ("gnn", {"frame": FrameSettings(group="O(3)")}),
         ("gnn", {"frame": FrameSettings(kind="weighted"), "reframe": False}),
         ("gnn", {"frame": FrameSettings(degenerate="symmetrise")}),
+        ("gnn", {"frame": FrameSettings(kind="learned"), "reframe": False}),
+        (
+            "gnn",
+            {"frame": FrameSettings(kind="learned", group="SE(3)"), "reframe": False, "canonicalization": PRODUCTS},
+        ),
         ("gnn", {"frame": FrameSettings(group="T(3)"), "hidden": 12}),
         ("egnn", {}),
         ("radial_field", {}),
@@ -173,7 +179,7 @@ def test_the_baseline_is_the_same_stack_seen_once(batch):
     ],
 )
 def test_laws_hold_to_rounding(network, options, batch, rng):
-    report = equivariance_error(build(network, **options), batch.inputs(), trials=6, rng=rng)
+    report = equivariance_error(build(network, **options).eval(), batch.inputs(), trials=6, rng=rng)
     assert report.worst.relative < 1e-10, report.explain()
     assert "permutations" in {entry.part for entry in report.entries}
 
@@ -189,6 +195,17 @@ def test_minimal_frames_keep_motions_and_not_the_order_of_particles(group, batch
     assert renamed.worst.relative > 1e-3
 
 
+def test_learned_frames_learn_and_are_saved_with_the_network(batch, rng, tmp_path):
+    model = build(frame=FrameSettings(kind="learned"), reframe=False, canonicalization=CanonicalizationSettings("pvc"))
+    model(**batch.inputs()).square().sum().backward()
+    slopes = [weight.grad for name, weight in model.named_parameters() if name.startswith("frame.")]
+    assert slopes
+    assert any(float(slope.abs().max()) > 0 for slope in slopes)
+    model.eval().save_pretrained(tmp_path / "saved")
+    again = GNN.from_pretrained(tmp_path / "saved")
+    assert torch.equal(again(**batch.inputs()), model(**batch.inputs()))
+
+
 def test_fixed_signs_keep_shifts_only(batch, rng):
     model = build(frame=FrameSettings(signs="fixed"))
     report = equivariance_error(model, batch.inputs(), trials=4, rng=rng)
@@ -197,6 +214,20 @@ def test_fixed_signs_keep_shifts_only(batch, rng):
     turned = equivariance_error(model, batch.inputs(), symmetry=build().symmetry, trials=8, rng=rng)
     assert turned.worst.relative > 1e-3
     assert str(build(frame=FrameSettings(group="O(3)", signs="fixed")).symmetry.group) == "S_n"
+
+
+def test_dropout_breaks_the_law_in_training_only(batch, rng):
+    """Numbers left out at random differ between two calls; in evaluation nothing is left out."""
+    model = build(dropout=0.5, normalise=True)
+    turn, _ = torch.linalg.qr(torch.randn(3, 3, generator=rng, dtype=DOUBLE))
+    turned = batch.inputs() | {name: batch.inputs()[name] @ turn.T for name in ("positions", "velocities")}
+
+    def error():
+        return (model(**turned) - model(**batch.inputs()) @ turn.T).abs().max()
+
+    assert error() > 1e-3
+    model.eval()
+    assert error() < 1e-12
 
 
 def test_far_from_the_origin_as_well(batch, rng):
@@ -375,6 +406,8 @@ def test_arguments_that_do_not_fit_are_refused(batch):
         ({"dropout": 1.0}, "dropout"),
         ({"velocity_weight": -1.0}, "velocity_weight"),
         ({"frame": FrameSettings(kind="weighted")}, "reframe"),
+        ({"frame": FrameSettings(kind="learned")}, "reframe"),
+        ({"frame": FrameSettings(kind="learned"), "reframe": False, "canonicalization": PRODUCTS}, "canonicalization"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(options, field):

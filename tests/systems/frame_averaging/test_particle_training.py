@@ -23,7 +23,14 @@ from intertwine.training.recipes import load_recipe
 from intertwine.training.trainer import train
 
 ONE_THREAD = {"training.threads": 1}
-RECIPES = ["particles-fa-gnn", "particles-gnn", "particles-egnn", "particles-rf", "particles-mfa-gnn"]
+RECIPES = [
+    "particles-fa-gnn",
+    "particles-gnn",
+    "particles-egnn",
+    "particles-rf",
+    "particles-mfa-gnn",
+    "particles-learned-gnn",
+]
 
 
 def loaded(name="particles-fa-gnn", scale="smoke", **changes):

@@ -13,7 +13,7 @@ _CELLS = (16, 32, 64, 128, 256, 512, 1024)
 
 
 def piece_curve(
-    points: int, *, clouds: int = 8, cells: tuple[int, ...] = _CELLS, seed: int = 0
+    points: int, *, clouds: int = 4, cells: tuple[int, ...] = _CELLS, seed: int = 0
 ) -> dict[str, PieceReport]:
     """Return the error of an untrained network for several first partitions, which it keeps throughout.
 
@@ -33,7 +33,14 @@ def piece_curve(
     kinds: dict[str, dict[str, object]] = {f"cells={k}": {"cells": k} for k in cells if k < points}
     kinds |= {"oracle": {"partition": "oracle"}, "singletons": {"initial": "singletons"}}
     for name, changes in kinds.items():
-        settings = ModelSettings(**{"classes": 22, "partition": "fixed", "sigma": (0.05, 0.08, 0.12), **changes})  # pyright: ignore
+        fields = {
+            "classes": 22,
+            "partition": "fixed",
+            "sigma": (0.05, 0.08, 0.12),
+            "widths": (16, 16, 32),
+            "hidden": 32,
+        }
+        settings = ModelSettings(**{**fields, "scalars": 16, "vectors": 4, **changes})  # pyright: ignore
         network = APEN(settings, rng=torch.Generator().manual_seed(seed)).double().eval()
         rng = torch.Generator().manual_seed(seed)
         found[name] = measure_pieces(network, batch.positions, batch.graph_index, batch.instances, rng=rng)

@@ -26,7 +26,7 @@ class PieceReport:
     """The error of the law of pieces, and the partitions before the first layer and after each.
 
     Args:
-        error: mean change of the logits of a point when all parts move, over their mean deviation from their mean.
+        error: mean change of the logits of a point when all parts move, over their mean size.
         vote_error: mean distance of the votes of the last layer from where the moved votes should be, over the mean
             distance of points from the centroid of their cloud.
         mixed_cells: share of parts that mix true ones, for each partition.
@@ -50,7 +50,7 @@ def measure_pieces(
     batch: Int64[Tensor, " points"],
     instances: Int64[Tensor, " points"],
     *,
-    trials: int = 4,
+    trials: int = 2,
     shift: float = 1.0,
     rng: torch.Generator,
 ) -> PieceReport:
@@ -77,13 +77,12 @@ def measure_pieces(
         expected = move_parts(group, elements, found["votes"][-1], instances)
         errors.append((moved["logits"] - found["logits"]).norm(dim=-1).mean())
         vote_errors.append((moved["votes"][-1] - expected).norm(dim=-1).mean())
-    logits = found["logits"]
-    spread = (logits - logits.mean(0)).norm(dim=-1).mean().clamp(min=1e-12)
+    size = found["logits"].norm(dim=-1).mean().clamp(min=1e-12)
     centre = segment_mean(positions, batch, int(batch.max()) + 1)
     extent = (positions - centre[batch]).norm(dim=-1).mean()
     mixed = [mixing(part, instances) for part in found["parts"]]
     return PieceReport(
-        float(torch.stack(errors).mean() / spread),
+        float(torch.stack(errors).mean() / size),
         float(torch.stack(vote_errors).mean() / extent),
         tuple(float(m.mixed.double().mean()) for m in mixed),
         tuple(float(m.mixed[part].double().mean()) for m, part in zip(mixed, found["parts"], strict=True)),

@@ -81,7 +81,7 @@ def _bound_rows() -> list[ResultRow]:
 def _piece_rows(scale: str) -> list[ResultRow]:
     """Return the error of an untrained network on rigid bodies against the cells that it begins from."""
     points = 512 if scale == "smoke" else 2048
-    curve = piece_curve(points, clouds=2 if scale == "smoke" else 8)
+    curve = piece_curve(points, clouds=2 if scale == "smoke" else 4)
     rows = []
     for name, report in curve.items():
         case = f"pieces/{name}"

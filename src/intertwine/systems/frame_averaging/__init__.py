@@ -4,6 +4,7 @@ from intertwine.training.system import RecipeInfo, System
 
 __all__ = ["SYSTEM"]
 
+_EXP = ("fa_graphs/exp_planar_sat.npz",)
 _CHARGED = ("nbody_charged5",)
 _ABC = ("abc/10k", "abc/splits/abc_512_10k")
 
@@ -24,6 +25,7 @@ SYSTEM = System(
         ".model.egnn:EGNN",
         ".model.radial_field:RadialField",
         ".model.linear:StraightLine",
+        ".model.graph_classifier:GraphClassifier",
         ".model.pointnet:PointNetNormals",
         ".model.local_pointnet:LocalPointNetNormals",
         ".model.dgcnn:DGCNNNormals",
@@ -34,6 +36,12 @@ SYSTEM = System(
         "particles-gnn": RecipeInfo("The same without frames"),
         "particles-egnn": RecipeInfo("The same task, EGNN"),
         "particles-rf": RecipeInfo("The same task, radial field"),
+        "particles-mfa-gnn": RecipeInfo("The same task, one minimal frame"),
+        "particles-learned-gnn": RecipeInfo("The same task, one frame that a network learns"),
+        "exp-fa-mlp": RecipeInfo("Graphs of EXP: a perceptron, averaged over frames of the Laplacian", _EXP),
+        "exp-fa-gin": RecipeInfo("The same task, a graph isomorphism network that knows the order of the nodes", _EXP),
+        "exp-gin": RecipeInfo("The same without frames: no better than chance", _EXP),
+        "exp-ga-mlp": RecipeInfo("The perceptron, averaged over all permutations: no better than chance", _EXP),
         "normals-fa-pointnet": RecipeInfo("Normals of CAD models: PointNet averaged over frames", data=_ABC),
         "normals-pointnet": RecipeInfo("The same task, PointNet with T-nets", data=_ABC),
         "normals-fa-local-pointnet": RecipeInfo("The same task, PointNet on features of framed patches", data=_ABC),

@@ -52,7 +52,6 @@ class HumanClouds(CloudSet):
         if labels == 14:
             self.class_names, self._label = merged_sides(bodies.parts)
         self._reached = triangle_areas(bodies.vertices, bodies.faces).cumsum(-1)
-        self._weights = bodies.weights.float()
         self._faces = bodies.faces
 
     def draw(self, indices: Sequence[int], rngs: Sequence[torch.Generator]) -> PartBatch:
@@ -70,7 +69,7 @@ class HumanClouds(CloudSet):
         face, corner = place_on_faces(self._reached[subject], uniform)
         vertex, corner = self._faces[face], corner.to(dtype)
         rest = self.bodies.vertices.to(dtype)[subject.view(-1, 1, 1), vertex]
-        weights = self._weights.to(dtype)[vertex]
+        weights = self.bodies.weights.to(dtype)[vertex]
         joined = (corner.unsqueeze(-2) @ weights).squeeze(-2)
         at_rest = (corner.unsqueeze(-1) * rest).sum(-2)
         rotations, shifts = (maps.to(dtype) for maps in self.bodies.transforms(subject, pose))
@@ -102,11 +101,12 @@ def split_bodies(bodies: Bodies, settings: DataSettings) -> tuple[Int64[Tensor, 
         torch.tensor([len(m) for m in bodies.motions.values()])
     )
     names = list(bodies.motions)
-    trained, tested = (_known(asked, names) for asked in (settings.train_sequences, settings.test_sequences))
+    trained = _known(settings.train_sequences, names)
     everyone = torch.arange(len(bodies.subjects))
     pairs = torch.cartesian_prod(everyone, torch.arange(len(sequence))).T
     of_pair = sequence[pairs[1]]
     if settings.split == "unseen_sequence":
+        tested = _known(settings.test_sequences, names)
         both = [name for name in trained if name in tested]
         if both or not tested:
             raise DataError(

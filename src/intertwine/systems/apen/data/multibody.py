@@ -86,13 +86,15 @@ def read_multibody_item(folder: str | Path, item: int) -> MultiBody:
     """
     path = Path(folder) / "data" / f"{item:06d}.npz"
     points, parts, motions = _read(path)
-    views = len(points)
-    if points.ndim != 3 or parts.shape != points.shape[:2] or parts.min() < 1:
+    numbers = points.dtype.kind in "fiu" and parts.dtype.kind in "iu"
+    fits = points.ndim == 3 and parts.shape == points.shape[:2] and parts.size > 0
+    if not numbers or not fits or parts.min() < 1:
         raise DataError(
             f"{path.name}: arrays do not fit",
-            got={"pc": points.shape, "segm": f"{parts.shape}, from {parts.min() if parts.size else 'none'}"},
-            expected="(views, points, 3) and (views, points), from 1",
+            got={"pc": f"{points.shape} {points.dtype}", "segm": f"{parts.shape} {parts.dtype}"},
+            expected="(views, points, 3) and (views, points) of whole numbers from 1",
         )
+    views = len(points)
     names: list[Any] = ["cam", *range(1, int(parts.max()) + 1)]
     absent = [name for name in names if name not in motions]
     if absent:

@@ -55,13 +55,14 @@ def read_scene(path: str | Path, scene: int | str) -> Scene:
         raise DataError(f"{path.name} lacks {', '.join(absent)}", got=", ".join(arrays), expected=", ".join(needed))
     points, labels, poses, kinds = (arrays[f"{key}_{scene}"] for key in ("points", "labels", "poses", "kinds"))
     fits = points.ndim == 3 and labels.shape == points.shape[:2] and poses.shape == (len(points), len(kinds), 4, 4)
-    if not fits or not np.isfinite(poses).all():
+    numbers = labels.dtype.kind in "iu" and kinds.dtype.kind in "iu" and poses.dtype.kind == points.dtype.kind == "f"
+    if not fits or not numbers or not np.isfinite(poses).all():
         raise DataError(
             f"{path.name}: arrays of scene {scene} do not fit",
             got={"points": points.shape, "labels": labels.shape, "poses": poses.shape, "kinds": kinds.shape},
             expected="(c, n, 3), (c, n), (c, m, 4, 4), (m,)",
         )
-    if labels.max() > len(kinds):
+    if labels.max(initial=0) > len(kinds):
         raise DataError(
             f"{path.name}: scene {scene} has a label without an object",
             got=int(labels.max()),

@@ -14,14 +14,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.errors import ConfigError
 from intertwine.frames import Frame, Frames, PCAFrame
 from intertwine.frames.choosing import drawn_elements, with_directions
+from intertwine.frames.learned import LearnedFrame
 from intertwine.frames.minimal import MinimalFrame
 from intertwine.frames.transport import kind_of
 from intertwine.graphs import segment_mean
 from intertwine.groups import SE, SO, E, Group, SymmetricGroup, T
-from intertwine.nn import PairMessages, affine_map, perceptron
+from intertwine.nn import PairMessages, VectorDeepSets, affine_map, perceptron
 from intertwine.particles import check_particles, particle_symmetry
 from intertwine.symmetry import Symmetry
 from intertwine.systems.frame_averaging.settings.framing import make_frame
@@ -62,10 +62,8 @@ class GNN(Pretrained, nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if settings.frame.kind == "learned":
-            raise ConfigError("this network has no learned frames", got="frame.kind = learned", expected="another kind")
         self.settings = settings
-        self.frame = make_frame(settings.frame)
+        self.frame = _learned(settings, rng) if settings.frame.kind == "learned" else make_frame(settings.frame)
         self.mode = settings.frame.mode
         self.draws: torch.Generator | None = None
         hidden = settings.hidden
@@ -123,7 +121,7 @@ class GNN(Pretrained, nn.Module):
                 features = layer(features, edge_index, attributes)
             decoded = self.decoder(features)
             return positions + decoded if self.settings.predicts == "displacement" else decoded
-        first = frames = self._first_frames(self.frame, positions, velocities, graph_index)
+        first = frames = self._first_frames(self.frame, positions, velocities, charges, graph_index)
         seen = [_POINTS.into(positions, frames, graph_index), _VECTORS.into(velocities, frames, graph_index)]
         features = self.embedding(torch.cat(seen, dim=-1))
         for number, layer in enumerate(self.layers):
@@ -143,13 +141,17 @@ class GNN(Pretrained, nn.Module):
             known.append(between.square().sum(-1))
         return torch.stack(known, dim=-1)
 
-    def _first_frames(self, frame: Frame, positions: Tensor, velocities: Tensor, graph_index: Tensor) -> Frames:
+    def _first_frames(
+        self, frame: Frame, positions: Tensor, velocities: Tensor, charges: Tensor, graph_index: Tensor
+    ) -> Frames:
         """Return the frames of the systems, from their positions and, with their weight, their velocities."""
         weight, count = self.settings.velocity_weight, _count(graph_index)
-        cloud, index, others = positions, graph_index, ["velocities"]
+        reads = frame.reads if isinstance(frame, LearnedFrame) else ()
+        cloud, index, others = positions, graph_index, [] if "velocities" in reads else ["velocities"]
         if weight > 0:
             centres = segment_mean(positions, graph_index, count).index_select(0, graph_index)
             cloud, index, others = torch.cat([positions, centres + weight * velocities]), graph_index.repeat(2), []
+        frame = frame.reading({"velocities": velocities, "charges": charges})
         frames = frame.of_segments(cloud, index, count, rng=self.draws)
         fix = "set velocity_weight: then velocities take part in the frames of such particles"
         return self._chosen(with_directions(frames, frame, others, fix))
@@ -171,6 +173,15 @@ class GNN(Pretrained, nn.Module):
         if self.training and self.settings.canonical_rotations:
             frames = _turned(frames, self.draws)
         return frames
+
+
+def _learned(settings: ParticleModelSettings, rng: torch.Generator | None) -> LearnedFrame:
+    own = settings.canonicalization
+    axes = 2 if settings.frame.group in ("SE(3)", "SO(3)") else 3
+    network = VectorDeepSets(
+        own.features, vectors=axes, layers=own.layers, hidden=own.hidden, dropout=own.dropout, rng=rng
+    )
+    return LearnedFrame(network, settings.frame.group, reads=network.reads)
 
 
 def _turned(frames: Frames, rng: torch.Generator | None) -> Frames:

@@ -40,6 +40,8 @@ CASES = {
     "egnn": Case("particles-egnn", {}, "EGNN"),
     "fa-gnn": Case("particles-fa-gnn", {}, "FA-GNN"),
     "fa-gnn-stochastic": Case("particles-fa-gnn", {"particles.model.frame.mode": "stochastic"}),
+    "mfa-gnn": Case("particles-mfa-gnn", {}, "MFA-GNN"),
+    "learned-gnn": Case("particles-learned-gnn", {}, "GNN with learned frames"),
     "gnn-aligned": Case("particles-gnn", {"particles.model.distances": True, "particles.poses": "aligned"}),
     "fa-gnn-aligned": Case("particles-fa-gnn", {"particles.poses": "aligned"}),
 }

@@ -7,7 +7,30 @@ from intertwine.particles.settings import ParticleDataSettings
 from intertwine.systems.frame_averaging.settings.framing import FrameSettings
 from intertwine.training.settings import check_fields
 
-__all__ = ["ParticleModelSettings", "ParticlesTask"]
+__all__ = ["CanonicalizationSettings", "ParticleModelSettings", "ParticlesTask"]
+
+
+@dataclass(frozen=True)
+class CanonicalizationSettings:
+    """The network of vectors that gives learned frames."""
+
+    features: Literal["p", "pv", "pva", "pvc", "pvac"] = "pv"
+    """Vectors of a particle that it sees: p the position from the centroid, v the velocity, a their vector product, c
+    the position times the charge."""
+    layers: int = 4
+    """Number of layers."""
+    hidden: int = 16
+    """Vectors in each layer."""
+    dropout: float = 0.5
+    """Part of the vectors that are left out in training."""
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            layers=(self.layers >= 1, "at least 1"),
+            hidden=(self.hidden >= 1, "at least 1"),
+            dropout=(0 <= self.dropout < 1, "from 0 to below 1"),
+        )
 
 
 @dataclass(frozen=True)
@@ -19,6 +42,8 @@ class ParticleModelSettings:
     line with one learned time."""
     frame: FrameSettings = field(default_factory=FrameSettings)
     """Over which frames a `gnn` is averaged; kind `none` gives the baseline without symmetry."""
+    canonicalization: CanonicalizationSettings = field(default_factory=CanonicalizationSettings)
+    """The network that gives learned frames (kind `learned`)."""
     reframe: bool = True
     """Whether a `gnn` finds new frames from its hidden vectors between layers."""
     velocity_weight: float = 0.0
@@ -43,6 +68,7 @@ class ParticleModelSettings:
 
     def __post_init__(self) -> None:
         framed = self.network == "gnn" and self.frame.kind != "none"
+        learned = framed and self.frame.kind == "learned"
         check_fields(
             self,
             velocity_weight=(self.velocity_weight >= 0, "at least 0"),
@@ -51,15 +77,22 @@ class ParticleModelSettings:
                 "at least 1, and divisible by 3 where hidden features are seen as vectors (reframe)",
             ),
             layers=(self.layers >= 1, "at least 1"),
+            dropout=(0 <= self.dropout < 1, "from 0 to below 1"),
             canonical_rotations=(
                 self.canonical_rotations == 0 or (self.canonical_rotations > 0 and framed),
                 "at least 0, and 0 without frames",
             ),
             reframe=(
-                not (framed and self.reframe and self.frame.kind == "weighted" and self.frame.tuples is None),
-                "false, or frame.tuples set: weighted frames of all hidden vectors have too many elements",
+                not (framed and self.reframe)
+                or self.frame.kind in ("pca", "minimal")
+                or (self.frame.kind == "weighted" and self.frame.tuples is not None),
+                "false with learned frames, which see the particles only, and with weighted frames unless frame.tuples "
+                "is set: those of all hidden vectors have too many elements",
             ),
-            dropout=(0 <= self.dropout < 1, "from 0 to below 1"),
+            canonicalization=(
+                not (learned and "a" in self.canonicalization.features and self.frame.group in ("E(3)", "O(3)")),
+                f"features without vector products for {self.frame.group}, since reflections turn those the other way",
+            ),
         )
 
 

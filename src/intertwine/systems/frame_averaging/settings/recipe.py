@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from intertwine.errors import ConfigError
+from intertwine.systems.frame_averaging.settings.graphs import GraphsTask
 from intertwine.systems.frame_averaging.settings.normals import NormalsTask
 from intertwine.systems.frame_averaging.settings.particles import ParticlesTask
 from intertwine.training.settings import TrainingSettings
@@ -17,6 +18,8 @@ class FrameAveragingRecipe:
 
     particles: ParticlesTask | None = None
     """Charged particles: where they will be."""
+    graphs: GraphsTask | None = None
+    """Graphs: which class each belongs to."""
     normals: NormalsTask | None = None
     """Clouds of points on surfaces: the normal at each."""
     training: TrainingSettings = field(default_factory=TrainingSettings)
@@ -38,4 +41,4 @@ class FrameAveragingRecipe:
         return self._given()[0]  # pyright: ignore[reportReturnType]
 
     def _given(self) -> list[str]:
-        return [name for name in ("particles", "normals", "graphs") if getattr(self, name, None) is not None]
+        return [name for name in ("particles", "normals", "graphs") if getattr(self, name) is not None]
