@@ -24,9 +24,9 @@ def make_module(recipe: Any, data: Any, *, rng: Any) -> Any:
     return _part("training", recipe.task, "make_module")(recipe, data, rng=rng)
 
 
-def evaluate(run: Any) -> Any:
+def evaluate(run: Any, *, device: str = "cpu") -> Any:
     """Return the errors of a finished run on its test sets."""
-    return _part("evaluate", run.recipe().task, "evaluate")(run)
+    return _part("evaluate", run.recipe().task, "evaluate")(run, device=device)
 
 
 def check(run: Any, *, trials: int = 8, rng: Any) -> Any:
