@@ -75,7 +75,8 @@ def test_partitions_that_mix_parts_break_the_law():
     points, batch, true = clouds()
     whole = scattered(network(partition="fixed", initial="whole"))
     report = measure_pieces(whole, points, batch, true, rng=torch.Generator().manual_seed(0))
-    assert report.error > 0.1
+    assert report.vote_error > 0.1
+    assert report.error > 1e-3
     assert report.mixed_points[0] == 1.0
 
 
