@@ -46,6 +46,7 @@ test-all: $(VENV)/.stamp ## all tests, slow ones included; GPU tests run where t
 bench: $(VENV)/.stamp $(VENV_BENCH)/.stamp $(VENV_PEERS)/.stamp ## time this library beside its peers, which need two environments of their own
 	$(VENV_PEERS)/bin/python benchmarks/kernels.py
 	$(BIN)/python benchmarks/convolutions.py
+	$(BIN)/python benchmarks/frame_averaging.py
 	$(VENV_BENCH)/bin/python benchmarks/potential_vs_mace.py
 	$(VENV_PEERS)/bin/python benchmarks/potential_vs_nequip.py
 

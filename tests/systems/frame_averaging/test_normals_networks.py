@@ -321,6 +321,16 @@ def test_other_frames_keep_the_law_that_they_declare(kind, rng):
     assert network(points).isfinite().all()
 
 
+def test_learned_frames_keep_the_law_and_learn(rng):
+    network = build(frame=FrameSettings(kind="learned"))
+    points = torch.randn(2, 40, 3, generator=rng, dtype=DOUBLE)
+    assert equivariance_error(network, {"points": points}, trials=4, rng=rng).worst.relative < 1e-9
+    network.train()
+    network(points).sum().backward()
+    assert any(weight.grad is not None and weight.grad.abs().max() > 0 for weight in network.frame.parameters())
+    assert len(dict(network.named_parameters())) == len({id(weight) for weight in network.parameters()})
+
+
 def test_drawn_elements_average_to_the_frame(points):
     network = build(frame=FrameSettings(mode="stochastic", samples=1))
     assert network.mode == "stochastic"
@@ -411,8 +421,6 @@ def test_settings_that_do_not_fit_are_refused():
     ):
         with pytest.raises(ConfigError):
             NormalsModelSettings(**options)
-    with pytest.raises(ConfigError, match="learned"):
-        PointNetNormals(NormalsModelSettings(frame=FrameSettings(kind="learned")))
 
 
 def test_networks_are_those_that_settings_name():

@@ -34,7 +34,7 @@ class DGCNNNormals(FramedNormals):
     """
 
     def __init__(self, settings: NormalsModelSettings, *, rng: torch.Generator | None = None) -> None:
-        super().__init__(DGCNN(settings, rng=rng), settings.frame, {"neighbours": "scalar"})
+        super().__init__(DGCNN(settings, rng=rng), settings.frame, {"neighbours": "scalar"}, rng=rng)
         self.settings = settings
 
     def invariants(self, points: Tensor, mask: Tensor | None) -> dict[str, Tensor]:

@@ -9,9 +9,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from intertwine.errors import ConfigError, ShapeError
+from intertwine.errors import ShapeError
 from intertwine.frames import Frame, FrameAverage
+from intertwine.frames.learned import LearnedFrame
 from intertwine.groups import SE, E, Group, SymmetricGroup, T
+from intertwine.nn import VectorDeepSets
 from intertwine.representations import Permuted, Point, Vector
 from intertwine.symmetry import Symmetry
 from intertwine.systems.frame_averaging.settings.framing import FrameSettings, make_frame
@@ -30,22 +32,32 @@ class FramedNormals(Pretrained, nn.Module):
         backbone: called with ``points`` and ``mask`` and what `invariants` gives.
         frame: kind and group.
         invariants: kinds of further inputs of the backbone that are the same in all frames, by name.
+        rng: generator of the initial weights of the network that gives learned frames.
     """
 
-    def __init__(self, backbone: nn.Module, frame: FrameSettings, invariants: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        backbone: nn.Module,
+        frame: FrameSettings,
+        invariants: Mapping[str, str] | None = None,
+        *,
+        rng: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
-        if frame.kind == "learned":
-            raise ConfigError("this network has no learned frames", got="frame.kind = learned", expected="another kind")
         self.frame_settings = frame
-        self.frame = make_frame(frame)
+        learned = frame.kind == "learned"
+        chosen = LearnedFrame(VectorDeepSets(vectors=3, rng=rng), frame.group) if learned else make_frame(frame)
         kinds = {"points": "point", "mask": "mask", **(invariants or {})}
         self.network = (
             backbone
-            if self.frame is None
-            else FrameAverage(
-                backbone, self.frame, inputs=kinds, output="vector", mode=frame.mode, samples=frame.samples
-            )
+            if chosen is None
+            else FrameAverage(backbone, chosen, inputs=kinds, output="vector", mode=frame.mode, samples=frame.samples)
         )
+
+    @property
+    def frame(self) -> Frame | None:
+        """How the elements that it is averaged over are found; None without frames."""
+        return self.network.frame if isinstance(self.network, FrameAverage) else None
 
     @property
     def backbone(self) -> nn.Module:

@@ -38,7 +38,7 @@ class PointNetNormals(FramedNormals):
             if settings.transforms
             else PointNet(3, trunk, head, 3, rng=rng)
         )
-        super().__init__(backbone, settings.frame)
+        super().__init__(backbone, settings.frame, rng=rng)
         self.settings = settings
 
     def with_transforms(
