@@ -10,9 +10,9 @@ from intertwine.errors import ConfigError, NumericsError, ShapeError
 from intertwine.groups import SE, E
 from intertwine.partitions import is_subpartition
 from intertwine.symmetry import equivariance_error
-from intertwine.systems.apen.bound import bound_example
+from intertwine.systems.apen.evaluate.pieces import measure_pieces
 from intertwine.systems.apen.model import APEN, PointNet
-from intertwine.systems.apen.pieces import measure_pieces
+from intertwine.systems.apen.reproduce.bound import bound_example
 from intertwine.systems.apen.settings import ModelSettings
 
 SMALL = ModelSettings(
@@ -75,7 +75,8 @@ def test_partitions_that_mix_parts_break_the_law():
     points, batch, true = clouds()
     whole = scattered(network(partition="fixed", initial="whole"))
     report = measure_pieces(whole, points, batch, true, rng=torch.Generator().manual_seed(0))
-    assert report.error > 0.1
+    assert report.vote_error > 0.1
+    assert report.error > 1e-3
     assert report.mixed_points[0] == 1.0
 
 

@@ -23,6 +23,8 @@ class ModelSettings:
     """Number of classes."""
     sigma: tuple[float, ...] = (0.02, 0.05, 0.08, 0.12)
     """Widths of the mixtures that divide the votes of each layer, in the unit of length; growing, fine to coarse."""
+    length: float = 0.1
+    """Typical size of a part: coordinates inside of parts are divided by it before the network sees them."""
     merge_distance: float = 1.0
     """Centres closer than this times `sigma` become one; 0 merges none."""
     repulsion: float = 0.0
@@ -72,6 +74,7 @@ class ModelSettings:
             self,
             classes=(self.classes >= 2, "at least 2"),
             sigma=(grow, "one number or more, positive, that do not fall"),
+            length=(self.length > 0, "more than 0"),
             merge_distance=(self.merge_distance >= 0, "at least 0"),
             repulsion=(self.repulsion >= 0, "at least 0"),
             em_iterations=(self.em_iterations >= 1, "at least 1"),

@@ -184,6 +184,7 @@ class APEN(Pretrained, nn.Module):
             settings.scalars,
             widths=settings.widths,
             hidden=settings.hidden,
+            length=settings.length,
             norm=settings.norm,
             activation=settings.activation,
             rng=rng,

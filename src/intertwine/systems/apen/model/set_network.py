@@ -28,6 +28,7 @@ class SetNetwork(nn.Module):
         vectors_out, scalars_out: features that it gives.
         widths: of the layers before the maximum.
         hidden: width of the layer after it.
+        length: unit in which positions are seen and votes are given; parts are about that large.
         norm, activation: names, see `make_norm` and `ACTIVATIONS`.
         rng: generator of the initial weights.
     """
@@ -41,11 +42,13 @@ class SetNetwork(nn.Module):
         *,
         widths: tuple[int, ...],
         hidden: int,
+        length: float = 1.0,
         norm: Literal["layer", "batch", "none"] = "layer",
         activation: Literal["silu", "relu"] = "silu",
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        self.length = length
         self.sizes = (3, 3 * vectors_out, scalars_out)
         sizes = [3 + 3 * vectors_in + scalars_in, *widths]
         layers: list[nn.Module] = []
@@ -77,12 +80,12 @@ class SetNetwork(nn.Module):
             parts: number of parts.
             inside: how much each row counts in the maximum over its part; fully where not given.
         """
-        own = self.points(torch.cat([positions, vectors.flatten(1), scalars], dim=1))
+        own = self.points(torch.cat([positions / self.length, vectors.flatten(1), scalars], dim=1))
         counted = own if inside is None else own * inside.unsqueeze(1).to(own)
         pooled = self.shared(segment_max(counted, part, parts))
         hidden = self.after(self.own(own) + pooled.index_select(0, part))
         votes, turned, kept = self.last(hidden).split(self.sizes, dim=1)
-        return {"votes": votes, "vectors": turned.unflatten(1, (-1, 3)), "scalars": kept}
+        return {"votes": self.length * votes, "vectors": turned.unflatten(1, (-1, 3)), "scalars": kept}
 
 
 def segment_max(

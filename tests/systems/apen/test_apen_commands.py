@@ -1,0 +1,110 @@
+"""From a recipe to a report, on the real bodies: training, evaluation, check, prediction of files, page."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from intertwine.cli.main import main
+from intertwine.errors import DataError
+from intertwine.points import read_cloud
+from intertwine.reporting.evaluation import Evaluation
+from intertwine.systems.apen.data import make_data
+from intertwine.systems.apen.training import build_network, make_module, vote_loss
+from intertwine.training.recipes import load_recipe
+
+pytestmark = pytest.mark.data
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("apen") / "run"
+    assert main(["train", "apen/human-parts", "--scale", "smoke", "--output", str(folder)]) == 0
+    return folder
+
+
+def test_a_run_is_evaluated_checked_and_reported(run, capsys):
+    assert main(["evaluate", str(run)]) == 0
+    found = Evaluation.read(run)
+    name = found.sets[0]
+    assert 0 <= found.row(name, "miou").value <= 1
+    assert found.array(name, "parts").shape[0] == found.array(name, "votes").shape[0] + 1
+    assert found.array(name, "parts_per_cloud")[0] >= found.array(name, "parts_per_cloud")[-1]
+    assert main(["check", str(run)]) == 0
+    assert main(["report", str(run)]) == 0
+    page = (run / "report.html").read_text()
+    for words in ("Partitions.", "true classes", "Votes of the last layer"):
+        assert words in page
+
+
+def test_files_are_labelled(run, tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(90, 3)) * [0.2, 0.8, 0.15]
+    np.savez(tmp_path / "body.npz", points=points)
+    np.savetxt(tmp_path / "scan.xyz", points)
+    files = [str(tmp_path / "body.npz"), str(tmp_path / "scan.xyz")]
+    assert main(["predict", str(run), *files, "--output", str(tmp_path / "out")]) == 0
+    one, other = (read_cloud(tmp_path / "out" / name) for name in ("body.predicted.npz", "scan.predicted.ply"))
+    assert one.labels.shape == (90,)
+    assert one.labels.max() < 14
+    np.testing.assert_array_equal(one.labels, other.labels)
+    assert other.colours is not None
+    assert main(["predict", str(run), files[0], "--output", str(tmp_path / "parts"), "--write", "parts"]) == 0
+    assert len(np.unique(read_cloud(tmp_path / "parts" / "body.predicted.npz").labels)) > 1
+
+
+def test_bad_files_are_refused_in_words(run, tmp_path, capsys):
+    np.savez(tmp_path / "none.npz", points=np.zeros((0, 3)))
+    assert main(["predict", str(run), str(tmp_path / "none.npz"), "--output", str(tmp_path)]) == 1
+    assert "no points" in capsys.readouterr().err
+    np.savez(tmp_path / "nan.npz", points=np.full((4, 3), np.nan))
+    assert main(["predict", str(run), str(tmp_path / "nan.npz"), "--output", str(tmp_path)]) == 1
+    assert "not finite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("network", ["apen", "fa_pointnet", "pointnet"])
+@pytest.mark.parametrize("name", ["human-parts", "human-subjects"])
+def test_every_network_learns(name, network):
+    """The loss on one batch falls: classes are learnt, and votes where there are any."""
+    recipe = load_recipe(f"apen/{name}", scale="smoke").recipe
+    recipe = replace(recipe, model=replace(recipe.model, network=network))
+    data = make_data(recipe)
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader())).to(torch.float32)
+    module = make_module(recipe, data, rng=torch.Generator().manual_seed(0))
+    optimiser = torch.optim.Adam(module.model.parameters(), 1e-2)
+    losses = []
+    for _ in range(12):
+        loss, _ = module.loss(batch)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert min(losses[-3:]) < losses[0]
+
+
+def test_the_loss_of_instances_reaches_votes_through_the_mixture():
+    recipe = load_recipe("apen/human-parts", scale="smoke").recipe
+    recipe = replace(recipe, loss=replace(recipe.loss, instances=1.0, votes=0.0))
+    data = make_data(recipe)
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader())).to(torch.float32)
+    module = make_module(recipe, data, rng=torch.Generator().manual_seed(0))
+    module.eval()
+    _, logs = module.loss(batch)
+    logs["instances_term"].backward()
+    last = module.model.layers[-1].backbone.last.weight.grad
+    assert last[:3].abs().max() > 0
+
+
+def test_votes_need_centres():
+    recipe = load_recipe("apen/human-parts", scale="smoke").recipe
+    data = make_data(recipe)
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    exact = vote_loss(batch.centres.expand(2, -1, 3), batch)
+    assert exact == 0
+    with pytest.raises(DataError):
+        vote_loss(batch.centres.expand(2, -1, 3), type(batch)(batch.positions, batch.graph_index, batch.num_graphs))
+    assert build_network(recipe.model).settings == recipe.model
