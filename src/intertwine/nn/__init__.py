@@ -1,6 +1,7 @@
 """Layers that more than one system uses; each declares its symmetry."""
 
 from intertwine.nn.activation import NormalizedActivation
+from intertwine.nn.edge_conv import EdgeConv
 from intertwine.nn.egnn import EGNNLayer
 from intertwine.nn.gate import Gate, NormActivation
 from intertwine.nn.linear import Linear, TypedLinear
@@ -18,6 +19,7 @@ __all__ = [
     "BesselBasis",
     "CosineCutoff",
     "EGNNLayer",
+    "EdgeConv",
     "Gate",
     "GaussianBasis",
     "IrrepsNorm",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Integer
 
 from intertwine.errors import DataError
 from intertwine.files import write_bytes
@@ -42,8 +42,8 @@ class Cloud:
     Args:
         points: coordinates.
         normals: of the surface that the points lie on; of any length but finite.
-        labels: one whole number a point, such as its class.
-        colours: red, green and blue from 0 to 255.
+        labels: one whole number a point, such as its class; stored as int64.
+        colours: red, green and blue from 0 to 255; stored as uint8.
         name: says in errors which cloud it is.
         instances: one whole number a point, which says which points belong together.
 
@@ -53,10 +53,10 @@ class Cloud:
 
     points: Float[np.ndarray, "points 3"]
     normals: Float[np.ndarray, "points 3"] | None = None
-    labels: Int64[np.ndarray, " points"] | None = None
-    colours: UInt8[np.ndarray, "points 3"] | None = None
+    labels: Integer[np.ndarray, " points"] | None = None
+    colours: Integer[np.ndarray, "points 3"] | None = None
     name: str = "cloud"
-    instances: Int64[np.ndarray, " points"] | None = None
+    instances: Integer[np.ndarray, " points"] | None = None
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, np.float64)

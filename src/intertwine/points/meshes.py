@@ -12,7 +12,7 @@ from types import ModuleType
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
 from intertwine.errors import DataError, MissingExtraError
@@ -32,7 +32,8 @@ class Mesh:
 
     Args:
         vertices: positions of the corners.
-        faces: numbers of the three corners of each triangle, counter-clockwise seen from outside.
+        faces: numbers of the three corners of each triangle, counter-clockwise seen from outside;
+            stored as int64.
         name: says in errors which mesh it is.
 
     Raises:
@@ -40,7 +41,7 @@ class Mesh:
     """
 
     vertices: Float[np.ndarray, "vertices 3"]
-    faces: Int64[np.ndarray, "faces 3"]
+    faces: Integer[np.ndarray, "faces 3"]
     name: str = "mesh"
 
     def __post_init__(self) -> None:

@@ -104,7 +104,7 @@ def ply_bytes(columns: Mapping[str, np.ndarray], *, text: bool = False) -> bytes
     return header + body.getvalue().encode("ascii")
 
 
-def _number(value: float, kind: str) -> str:
+def _number(value: float | int, kind: str) -> str:
     return str(np.float32(value)) if kind == "f4" else repr(value)
 
 

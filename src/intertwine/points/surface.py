@@ -30,7 +30,7 @@ class SurfaceSample:
 
 def sample_surface(
     vertices: Float[Tensor, "*batch vertices 3"],
-    faces: Int64[Tensor, "*batch faces 3"],
+    faces: Int64[Tensor, "*shape faces 3"],
     count: int,
     rng: torch.Generator,
 ) -> SurfaceSample:

@@ -286,6 +286,18 @@ def test_frames_of_rotations_see_mirror_images_and_those_of_reflections_do_not(p
     torch.testing.assert_close(proper(points @ turn.T), proper(points) @ turn.T, rtol=0, atol=1e-10)
 
 
+def test_vectors_of_flat_patches_lie_in_their_plane_unless_frames_are_rotations(rng):
+    """The reflection through the plane keeps a flat patch, and is in every frame of E(3) of it."""
+    points = torch.randn(1, 40, 3, generator=rng, dtype=DOUBLE) * torch.tensor([1.0, 2.0, 0.0], dtype=DOUBLE)
+    turn = O(3).sample(rng=rng, dtype=DOUBLE)
+    normal = turn[:, 2]
+    both = build("fa-local-pointnet").patch_vectors(points @ turn.T)
+    assert (both @ normal).abs().max() < 1e-10
+    assert both.abs().max() > 1e-2
+    proper = build("fa-local-pointnet", frame=FrameSettings(group="SE(3)")).patch_vectors(points @ turn.T)
+    assert (proper @ normal).abs().max() > 1e-2
+
+
 def test_norms_that_learn_keep_the_law_for_one_motion_of_the_batch_and_dropout_breaks_it(points, rng):
     turn = O(3).sample(rng=rng, dtype=DOUBLE)
     for name in FRAMED:
