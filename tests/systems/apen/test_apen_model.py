@@ -10,9 +10,9 @@ from intertwine.errors import ConfigError, NumericsError, ShapeError
 from intertwine.groups import SE, E
 from intertwine.partitions import is_subpartition
 from intertwine.symmetry import equivariance_error
-from intertwine.systems.apen.bound import bound_example
+from intertwine.systems.apen.evaluate.pieces import measure_pieces
 from intertwine.systems.apen.model import APEN, PointNet
-from intertwine.systems.apen.pieces import measure_pieces
+from intertwine.systems.apen.reproduce.bound import bound_example
 from intertwine.systems.apen.settings import ModelSettings
 
 SMALL = ModelSettings(

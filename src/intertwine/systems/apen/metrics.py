@@ -4,15 +4,15 @@ Intersection over union (IoU) of a class: points that have it and are given it, 
 it. Sums are kept in whole numbers or float64 and add up over batches and processes.
 """
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
-from intertwine.errors import DataError, ShapeError
+from intertwine.errors import DataError, MissingExtraError, ShapeError
 from intertwine.partitions import mixing
 from intertwine.systems.apen.data.batch import PartBatch
-from intertwine.systems.apen.matching import assign
 from intertwine.training.metrics import Mean
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "PartCount",
     "PointAccuracy",
     "PooledIoU",
+    "assign",
     "cloud_metrics",
     "instance_metrics",
     "partition_metrics",
@@ -259,3 +260,16 @@ def _part_overlaps(truth: Int64[Tensor, " points"], found: Int64[Tensor, " point
     height, width = int(rows.max()) + 1, int(columns.max()) + 1
     both = torch.bincount(rows * width + columns, minlength=height * width).unflatten(0, (height, width)).double()
     return both / (both.sum(1, keepdim=True) + both.sum(0) - both)
+
+
+def assign(overlap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return rows and columns matched one to one so that the sum of their entries is largest.
+
+    Raises:
+        MissingExtraError: if scipy is not installed.
+    """
+    try:
+        from scipy.optimize import linear_sum_assignment
+    except ImportError as error:
+        raise MissingExtraError("matching parts needs scipy", fix="pip install 'intertwine[points]'") from error
+    return linear_sum_assignment(overlap, maximize=True)

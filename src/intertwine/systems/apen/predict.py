@@ -11,8 +11,8 @@ from jaxtyping import Float, Int64
 
 from intertwine.errors import NumericsError
 from intertwine.points import Cloud, read_cloud, write_cloud
+from intertwine.reporting.colours import class_colours
 from intertwine.reporting.files import write_json
-from intertwine.systems.apen.colours import class_colours
 from intertwine.systems.apen.model import APEN, PointNet
 from intertwine.training.inference import load_model, prediction_paths
 

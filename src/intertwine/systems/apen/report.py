@@ -10,12 +10,12 @@ import numpy as np
 
 from intertwine.reporting.accuracy import metric_table, not_measured
 from intertwine.reporting.clouds import cloud_arrows, cloud_row
+from intertwine.reporting.colours import hex_colours
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.reporting.numbers import format_number
 from intertwine.reporting.page import Fact, Picture, Section, Table
 from intertwine.reporting.run_page import run_folder, symmetry_section, training_section
 from intertwine.reporting.style import graph_objects, styled
-from intertwine.systems.apen.colours import hex_colours
 
 __all__ = ["sections"]
 

@@ -24,9 +24,9 @@ def make_module(recipe: Any, data: Any, *, rng: Any) -> Any:
     return _part("training", recipe.task, "make_module")(recipe, data, rng=rng)
 
 
-def evaluate(run: Any) -> Any:
+def evaluate(run: Any, *, device: str = "cpu") -> Any:
     """Return the errors of a finished run on its test sets."""
-    return _part("evaluate", run.recipe().task, "evaluate")(run)
+    return _part("evaluate", run.recipe().task, "evaluate")(run, device=device)
 
 
 def check(run: Any, *, trials: int = 8, rng: Any) -> Any:
@@ -51,6 +51,7 @@ def reproduce(
     seeds: tuple[int, ...] | None = None,
     console: Any = None,
     case: Literal["particles", "normals", "graphs", "all"] = "all",
+    networks: tuple[str, ...] | None = None,
 ) -> list[Any]:
     """Run the card's experiments and return their rows.
 
@@ -60,9 +61,11 @@ def reproduce(
         seeds: of initial weights and data order; the card's are 0, 1 and 2.
         console: where to show progress.
         case: one task, or all.
+        networks: only these of a task, by the names of their rows (particles and normals).
     """
     tasks = ("particles", "normals", "graphs") if case == "all" else (case,)
     rows = []
+    chosen: dict[str, Any] = {} if networks is None else {"cases": networks}
     for task in tasks:
-        rows += _part("reproduce", task, "reproduce")(scale, folder=folder, seeds=seeds, console=console)
+        rows += _part("reproduce", task, "reproduce")(scale, folder=folder, seeds=seeds, console=console, **chosen)
     return rows

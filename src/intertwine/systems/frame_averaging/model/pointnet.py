@@ -130,6 +130,8 @@ def transform_penalty(transforms: Float[Tensor, "clouds d d"], form: str = "orth
 
 def _applied(transforms: Tensor, rows: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """Return rows times the matrix of their cloud."""
+    if not sizes:
+        return rows
     if len(set(sizes)) == 1:
         return (rows.unflatten(0, (len(sizes), sizes[0])) @ transforms).flatten(0, 1)
     return torch.cat([part @ each for part, each in zip(rows.split(list(sizes)), transforms, strict=True)])

@@ -1,28 +1,14 @@
 """Predicted parts against true ones: which belongs to which, and how much of it is where it should be."""
 
-import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from intertwine.errors import MissingExtraError
 from intertwine.graphs import segment_sum
+from intertwine.systems.apen.metrics import assign
 from intertwine.systems.apen.model.prediction import Prediction
 
-__all__ = ["assign", "matched_parts"]
-
-
-def assign(overlap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return rows and columns matched one to one so that the sum of their entries is largest.
-
-    Raises:
-        MissingExtraError: if scipy is not installed.
-    """
-    try:
-        from scipy.optimize import linear_sum_assignment
-    except ImportError as error:
-        raise MissingExtraError("matching parts needs scipy", fix="pip install 'intertwine[points]'") from error
-    return linear_sum_assignment(overlap, maximize=True)
+__all__ = ["matched_parts"]
 
 
 def matched_parts(prediction: Prediction, instances: Int64[Tensor, " points"]) -> Tensor:

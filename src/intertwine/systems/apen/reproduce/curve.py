@@ -3,8 +3,8 @@
 import torch
 
 from intertwine.systems.apen.data import ApenData
+from intertwine.systems.apen.evaluate.pieces import PieceReport, measure_pieces
 from intertwine.systems.apen.model import APEN
-from intertwine.systems.apen.pieces import PieceReport, measure_pieces
 from intertwine.systems.apen.settings import ApenRecipe, DataSettings, ModelSettings
 
 __all__ = ["piece_curve"]

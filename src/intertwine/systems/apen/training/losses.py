@@ -13,10 +13,10 @@ from torchmetrics import MetricCollection
 
 from intertwine.errors import ConfigError, DataError
 from intertwine.systems.apen.data import ApenData, PartBatch
-from intertwine.systems.apen.matching import matched_parts
 from intertwine.systems.apen.metrics import cloud_metrics, segmentation_metrics
 from intertwine.systems.apen.model import APEN, PointNet
 from intertwine.systems.apen.settings import ApenRecipe, LossSettings, ModelSettings
+from intertwine.systems.apen.training.matching import matched_parts
 from intertwine.training.module import TrainingModule
 from intertwine.training.settings import TrainingSettings
 

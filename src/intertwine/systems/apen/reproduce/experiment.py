@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from intertwine.reporting import PaperFigure, ResultRow, Target
-from intertwine.systems.apen.bound import bound_example
-from intertwine.systems.apen.curve import piece_curve
+from intertwine.systems.apen.reproduce.bound import bound_example
+from intertwine.systems.apen.reproduce.curve import piece_curve
 from intertwine.training.experiment import count_weights, measure_run, record, train_timed
 from intertwine.training.page import write_run_page
 from intertwine.training.recipes import load_recipe

@@ -12,9 +12,9 @@ from intertwine.reporting import Evaluation
 from intertwine.symmetry import CheckReport
 from intertwine.symmetry.check import check_module
 from intertwine.systems.apen.data import ApenData, CloudSet, PartBatch
+from intertwine.systems.apen.evaluate.pieces import measure_pieces
 from intertwine.systems.apen.metrics import cloud_metrics, instance_metrics, segmentation_metrics
 from intertwine.systems.apen.model import APEN, PointNet
-from intertwine.systems.apen.pieces import measure_pieces
 from intertwine.training.evaluation import Measured, evaluate_sets
 from intertwine.training.run import Run
 
