@@ -1,4 +1,4 @@
-"""``intertwine frames``: whether the frames of a user's own clouds are stable."""
+"""``intertwine frames``: whether the frames of a user's own clouds are stable, and how large those of graphs are."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from intertwine.cli.graph_frames import is_graph_file, show_graph_frames
 from intertwine.cli.parsing import command_parser
 from intertwine.cli.tables import make_table
 from intertwine.errors import ConfigError
@@ -21,11 +22,16 @@ _SHOWN = 20
 
 
 def main(words: list[str], console: Console) -> int:
-    """Print the stability report of clouds and meshes; status 0 also where frames are not stable."""
+    """Print the stability report of clouds and meshes, or the sizes of the frames of graphs; status 0 in any case."""
     parser = command_parser(
         "frames", "Report how stable the PCA frames of clouds are: eigen-gaps, sizes of frames, axes that change places"
     )
-    parser.add_argument("files", nargs="+", help="Clouds (.ply, .obj, .npz, .csv, .xyz) or meshes (.stl, .off, .npz).")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        help="Clouds (.ply, .obj, .npz, .csv, .xyz), meshes (.stl, .off, .npz) or "
+        "graphs (.g6, .graphml, .edges, .npz).",
+    )
     parser.add_argument("--group", type=str, default="E(3)", help="E(3), SE(3), O(3) or SO(3).")
     parser.add_argument("--tolerance", type=float, default=0.05, help="Relative gap below which a frame is degenerate.")
     parser.add_argument("--noise", type=float, nargs="+", default=[0.001, 0.01, 0.05], help="Shares of a cloud's size.")
@@ -39,12 +45,23 @@ def main(words: list[str], console: Console) -> int:
     path = None if args.output is None else Path(args.output).expanduser()
     if path is not None and path.suffix not in (".html", ".json"):
         raise ConfigError("a report is a page or numbers", got=path.name, expected="a name ending in .html or .json")
+    files = [Path(file).expanduser() for file in args.files]
+    graphs = [file for file in files if file.exists() and is_graph_file(file)]
+    if graphs:
+        if len(graphs) < len(files) or path is not None:
+            raise ConfigError(
+                "graphs have a report of their own, on the terminal",
+                got=", ".join(args.files),
+                expected="files of graphs only, and no --output",
+            )
+        show_graph_frames(graphs, console)
+        return 0
     import torch
 
     from intertwine.frames import PCAFrame, measure_stability, pad_segments
 
     rng = torch.Generator().manual_seed(args.seed)
-    clouds = [cloud for file in args.files for cloud in _read(Path(file).expanduser(), args.points, rng)]
+    clouds = [cloud for file in files for cloud in _read(file, args.points, rng)]
     sizes = torch.tensor([len(points) for _, points in clouds])
     index = torch.arange(len(clouds)).repeat_interleave(sizes)
     together = torch.cat([torch.from_numpy(points) for _, points in clouds])
