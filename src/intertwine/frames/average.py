@@ -14,7 +14,7 @@ from intertwine.errors import ConfigError, ShapeError
 from intertwine.frames.choosing import drawn_elements, part_of_elements, with_directions
 from intertwine.frames.folding import DenseFolding, Folding, SegmentFolding
 from intertwine.frames.frame import Frame, Frames
-from intertwine.frames.transport import Kind, kind_of
+from intertwine.frames.transport import Kind, Typed, typed_of
 from intertwine.groups import SymmetricGroup
 from intertwine.representations import Cartesian, Invariant, NodeIndices, Permuted, Representation
 from intertwine.symmetry import Symmetry
@@ -38,8 +38,10 @@ class FrameAverage(nn.Module):
       all in the second, with shifted indices.
 
     Kinds of inputs and outputs: ``point``, ``vector``, ``pseudovector``, ``scalar``, ``pseudoscalar``, ``matrix``, or
-    irreps such as ``"8x0e + 4x1o"``; of inputs also ``mask``, ``edges`` and ``graphs``. Arguments without a kind are
-    passed on as they are. Data of a kind have the clouds, or the points of all, on the first axis.
+    irreps such as ``"8x0e + 4x1o"``; of inputs also ``mask``, ``edges`` and ``graphs``. Of clouds in one tensor a row
+    may be of a point, a graph or an edge: ``"vector of graphs"`` says so where numbers of rows do not, and inputs of
+    graphs tell how many there are, if the last are empty. Arguments without a kind are passed on as they are. Data of
+    a kind have the clouds, or the points of all, on the first axis.
 
     Args:
         backbone: any module; called with the same arguments.
@@ -49,7 +51,8 @@ class FrameAverage(nn.Module):
         mode: ``all`` averages over the frame. ``stochastic`` draws ``samples`` elements in each call, in training and
             in evaluation: equivariant in expectation, at the cost of ``samples`` runs (Duval et al., ICML 2023).
         samples: elements to draw.
-        chunk: elements that run at once; the others wait, which saves memory when nothing is learnt.
+        chunk: elements that run at once; the others wait, which saves memory when nothing is learnt. Batch norms that
+            learn see the elements of one chunk at a time, and with ``recompute`` count them twice.
         recompute: with ``chunk``, recompute activations in the backward pass instead of keeping them.
         sources: what gives the frames and with which weight, by name: several inputs may, such as positions and
             velocities (vectors are then taken as points about the centroid).
@@ -90,17 +93,17 @@ class FrameAverage(nn.Module):
         self.chunk = chunk
         self.recompute = recompute
         self.rng = rng
-        self._kinds = {name: kind_of(kind) for name, kind in self.inputs.items() if kind not in _STRUCTURE}
-        self._output_kinds = {kind: kind_of(kind) for kind in self._output_names()}
+        self._kinds = {name: typed_of(kind) for name, kind in self.inputs.items() if kind not in _STRUCTURE}
+        self._output_kinds = {kind: typed_of(kind) for kind in self._output_names()}
         self.sources = self._checked_sources(sources)
         self._check(mode, samples, chunk)
 
     @property
     def symmetry(self) -> Symmetry:
         """The group of the frame acts on inputs and outputs as their kinds say."""
-        inputs: dict[str, Representation] = {name: self._law(kind) for name, kind in self._kinds.items()}
+        inputs: dict[str, Representation] = {name: self._law(typed.kind) for name, typed in self._kinds.items()}
         inputs |= {name: NodeIndices() for name, kind in self.inputs.items() if kind == "edges"}
-        laws = {kind: self._law(self._output_kinds[kind]) for kind in self._output_names()}
+        laws = {kind: self._law(self._output_kinds[kind].kind) for kind in self._output_names()}
         output: Any
         if isinstance(self.output, str):
             output = laws[self.output]
@@ -188,7 +191,7 @@ class FrameAverage(nn.Module):
             return law
         return Permuted((-2, -1) if law == Cartesian(2) else (-1,))  # coordinates are what is permuted
 
-    def _for_outputs(self, outputs: Any, function: Callable[[Kind, Tensor], Any]) -> Any:
+    def _for_outputs(self, outputs: Any, function: Callable[[Typed, Tensor], Any]) -> Any:
         def one(kind: str, values: Tensor) -> Any:
             return function(self._output_kinds[kind], values)
 
@@ -206,7 +209,7 @@ class FrameAverage(nn.Module):
         return folding.joined(parts)
 
     def _with_directions(self, frames: Frames) -> Frames:
-        others = {name: kind for name, kind in self._kinds.items() if name not in self.sources}
+        others = {name: typed.kind for name, typed in self._kinds.items() if name not in self.sources}
         directed = [name for name, kind in others.items() if kind.directed]
         invariant = [name for name, kind in others.items() if isinstance(kind.representation, Invariant)]
         signed = [name for name in others if name not in (*directed, *invariant)]
@@ -221,7 +224,9 @@ class FrameAverage(nn.Module):
                 "the points that give the frames are missing", got=", ".join(given), expected=", ".join(self.sources)
             )
         if (clouds := by_kind.get("graphs")) is not None:
-            return SegmentFolding(clouds, len(cloud))
+            by_graph = [given[name] for name, typed in self._kinds.items() if typed.rows == "graphs" and name in given]
+            count = len(by_graph[0]) if by_graph else None
+            return SegmentFolding(clouds, len(cloud), count, by_kind.get("edges"))
         return DenseFolding(len(cloud), by_kind.get("mask"))
 
     def _named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:

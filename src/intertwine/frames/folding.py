@@ -15,7 +15,7 @@ from torch import Tensor
 
 from intertwine.errors import ShapeError
 from intertwine.frames.frame import Frame, Frames
-from intertwine.frames.transport import Kind
+from intertwine.frames.transport import Typed
 from intertwine.graphs import segment_mean
 
 __all__ = ["DenseFolding", "Folding", "SegmentFolding", "weighted_mean"]
@@ -29,7 +29,7 @@ class Folding(ABC):
         """Return the frames of the clouds."""
 
     @abstractmethod
-    def into(self, kind: Kind, values: Tensor, frames: Frames) -> Tensor:
+    def into(self, kind: Typed, values: Tensor, frames: Frames) -> Tensor:
         """Return values of a kind as seen from each element, with frames folded into the first axis."""
 
     @abstractmethod
@@ -37,10 +37,10 @@ class Folding(ABC):
         """Return a mask, edges or the cloud of each point, for ``count`` elements."""
 
     @abstractmethod
-    def back(self, kind: Kind, values: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
+    def back(self, kind: Typed, values: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
         """Return values mapped back ``(rows, frames, ...)`` and the weights of elements ``(rows, frames)``."""
 
-    def mean(self, kind: Kind, values: Tensor, frames: Frames) -> Tensor:
+    def mean(self, kind: Typed, values: Tensor, frames: Frames) -> Tensor:
         """Return the weighted mean over the elements of values that are mapped back."""
         return weighted_mean(*self.back(kind, values, frames))
 
@@ -64,12 +64,16 @@ class DenseFolding(Folding):
             mask = mask.repeat(1, points.shape[1] // max(mask.shape[1], 1))
         return frame(points, mask, rng=rng)
 
-    def into(self, kind: Kind, values: Tensor, frames: Frames) -> Tensor:
+    def into(self, kind: Typed, values: Tensor, frames: Frames) -> Tensor:
         """Return ``(batch * frames, ...)``."""
         if not isinstance(values, Tensor) or values.ndim < 1 or len(values) != self.batch:
             got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ShapeError(f"{kind} do not fit the clouds", got=got, expected=f"({self.batch}, ...), a row for each")
-        return kind.into(values, frames, None).flatten(0, 1)
+        if self.mask is not None and values.ndim > 1 and values.shape[1] == self.mask.shape[1]:
+            # what stands where a cloud has no point, NaN say, must not reach the network
+            known = self.mask.reshape(*self.mask.shape, *[1] * (values.ndim - 2))
+            values = torch.where(known, values, torch.zeros((), dtype=values.dtype, device=values.device))
+        return kind.kind.into(values, frames, None).flatten(0, 1)
 
     def structure(self, kind: str, values: Tensor, count: int) -> Tensor:
         """Return the mask, repeated."""
@@ -81,7 +85,7 @@ class DenseFolding(Folding):
             )
         return values.repeat_interleave(count, dim=0)
 
-    def back(self, kind: Kind, values: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
+    def back(self, kind: Typed, values: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
         """Return ``(batch, frames, ...)`` and weights."""
         if len(values) != self.batch * frames.count:
             raise ShapeError(
@@ -89,7 +93,7 @@ class DenseFolding(Folding):
                 got=tuple(values.shape),
                 expected=f"({self.batch * frames.count}, ...), clouds times frames",
             )
-        return kind.back(values.unflatten(0, (self.batch, frames.count)), frames, None), frames.weights
+        return kind.kind.back(values.unflatten(0, (self.batch, frames.count)), frames, None), frames.weights
 
     def joined(self, parts: Sequence[tuple[Tensor, str, float]]) -> Tensor:
         """Return ``(batch, parts * points, d)``."""
@@ -106,10 +110,19 @@ class DenseFolding(Folding):
 @final
 @dataclass(frozen=True)
 class SegmentFolding(Folding):
-    """Clouds in one tensor ``(items, d)``, with the cloud of each item."""
+    """Clouds in one tensor ``(items, d)``, with the cloud of each item.
+
+    Args:
+        index: the cloud of each item.
+        items: number of items.
+        clouds: number of clouds, where the last ones may be empty; up to the largest in ``index`` where not given.
+        edge_index: edges between items, where there are any.
+    """
 
     index: Int64[Tensor, " items"]
     items: int
+    clouds: int | None = None
+    edge_index: Int64[Tensor, "2 edges"] | None = None
 
     def __post_init__(self) -> None:
         if self.index.shape != (self.items,) or self.index.dtype != torch.int64:
@@ -118,28 +131,28 @@ class SegmentFolding(Folding):
                 got=f"{tuple(self.index.shape)} of {self.index.dtype}",
                 expected=f"({self.items},) of torch.int64",
             )
+        if self.items and not 0 <= int(self.index.min()) <= int(self.index.max()) < self.count:
+            raise ShapeError(
+                "a point is in a cloud that does not exist",
+                got=f"clouds {int(self.index.min())} to {int(self.index.max())}",
+                expected=f"0 to {self.count - 1}",
+            )
 
     @property
     def count(self) -> int:
         """Number of clouds."""
+        if self.clouds is not None:
+            return self.clouds
         return int(self.index.max()) + 1 if self.items else 0
 
     def frames(self, frame: Frame, points: Tensor, rng: torch.Generator | None) -> Frames:
         """Return the frames of the clouds; a source made of several parts repeats the index."""
         return frame.of_segments(points, self.index.repeat(len(points) // max(self.items, 1)), self.count, rng=rng)
 
-    def into(self, kind: Kind, values: Tensor, frames: Frames) -> Tensor:
-        """Return ``(frames * items, ...)``; values may also be of clouds, or of edges where they are scalars."""
-        index = self.index if len(values) == self.items else None
-        if index is None and len(values) != self.count:
-            if str(kind) != "scalars":
-                raise ShapeError(
-                    f"{kind} do not fit the clouds",
-                    got=tuple(values.shape),
-                    expected=f"({self.items}, ...) or ({self.count}, ...)",
-                )
-            return values.repeat(frames.count, *[1] * (values.ndim - 1))
-        return kind.into(values, frames, index).transpose(0, 1).flatten(0, 1)
+    def into(self, kind: Typed, values: Tensor, frames: Frames) -> Tensor:
+        """Return ``(frames * rows, ...)``."""
+        index = self._cloud_of_rows(kind, len(values))
+        return kind.kind.into(values, frames, index).transpose(0, 1).flatten(0, 1)
 
     def structure(self, kind: str, values: Tensor, count: int) -> Tensor:
         """Return edges or clouds of points, each element with indices of its own."""
@@ -151,19 +164,46 @@ class SegmentFolding(Folding):
             return (values.unsqueeze(1) + shifts[:, None]).flatten(1)
         return (values + shifts[:, None]).flatten()
 
-    def back(self, kind: Kind, values: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
-        """Return ``(items, frames, ...)`` or ``(clouds, frames, ...)``, and weights."""
+    def back(self, kind: Typed, values: Tensor, frames: Frames) -> tuple[Tensor, Tensor]:
+        """Return ``(rows, frames, ...)`` and weights."""
         rows, rest = divmod(len(values), max(frames.count, 1))
-        if rest or rows not in (self.items, self.count):
+        if rest:
             raise ShapeError(
                 "the backbone does not keep the first axis",
                 got=tuple(values.shape),
                 expected=f"({self.items} or {self.count} times {frames.count} elements, ...)",
             )
-        index = self.index if rows == self.items else None
-        by_item = values.unflatten(0, (frames.count, rows)).transpose(0, 1)
-        weights = frames.weights if index is None else frames.weights.index_select(0, index)
-        return kind.back(by_item, frames, index), weights
+        index = self._cloud_of_rows(kind, rows)
+        by_row = values.unflatten(0, (frames.count, rows)).transpose(0, 1)
+        return kind.kind.back(by_row, frames, index), frames.weights.index_select(0, index)
+
+    def _cloud_of_rows(self, kind: Typed, rows: int) -> Int64[Tensor, " rows"]:
+        """Return the cloud of each row of values, whatever has the rows."""
+        known = {"points": self.index, "graphs": torch.arange(self.count, device=self.index.device)}
+        if self.edge_index is not None:
+            known["edges"] = self.index.index_select(0, self.edge_index[0])
+        fitting = [name for name, index in known.items() if len(index) == rows and kind.rows in (None, name)]
+        if kind.rows is None and kind.kind.directed:
+            fitting = [name for name in fitting if name != "edges"]  # rarely meant: it has to be said
+        if not fitting:
+            sizes = ", ".join(f"{len(index)} {name}" for name, index in known.items())
+            raise ShapeError(
+                f"{kind} do not fit the clouds",
+                got=f"{rows} rows",
+                expected=f"a row for each of {sizes}",
+                fix='say what has the rows, as in "vector of edges" or "scalar of graphs"'
+                if kind.rows is None
+                else None,
+            )
+        found = known[fitting[0]]
+        if any(not torch.equal(found, known[name]) for name in fitting[1:]):
+            raise ShapeError(
+                f"it is not clear what the rows of {kind} are of",
+                got=f"{rows} rows, and as many {' and '.join(fitting)}",
+                expected="one of them, said with the kind",
+                fix=f'write "... of {fitting[0]}" or "... of {fitting[1]}"',
+            )
+        return found
 
     def joined(self, parts: Sequence[tuple[Tensor, str, float]]) -> Tensor:
         """Return ``(parts * items, d)``."""

@@ -55,7 +55,8 @@ class PCAFrame(Frame):
         differentiate: whether gradients flow through axes and centroid; frames are constants otherwise, as published.
         tuples: of points, for the policy ``weighted``: all give exact averages, in so many elements.
         signs: ``fixed`` gives one element, whose axes have coordinates that add up to a positive number (with the last
-            axis turned for SE and SO): cheap, and *not* equivariant; the baseline "det" of Duval et al., ICML 2023.
+            axis turned for SE and SO): cheap, *not* equivariant, and never ``valid``; the baseline "det" of Duval et
+            al., ICML 2023.
 
     Raises:
         GroupError: for another group.
@@ -145,7 +146,8 @@ class PCAFrame(Frame):
         """
         check_clouds(points.unsqueeze(0), None, self.dim, str(self))
         used = points if self.differentiate else points.detach()
-        origin, covariance = segment_moments(used, index, count, centred=self.centred, weights=weights)
+        counted = weights if weights is None or self.differentiate else weights.detach()
+        origin, covariance = segment_moments(used, index, count, centred=self.centred, weights=counted)
         return self._of_moments(origin, covariance, points.dtype, lambda: pad_segments(used, index, count), rng)
 
     def spectrum_of(self, values: Float[Tensor, "batch d"], dtype: torch.dtype) -> Spectrum:
@@ -166,8 +168,9 @@ class PCAFrame(Frame):
     ) -> Frames:
         values, axes = symmetric_eigh(covariance)
         spectrum = self.spectrum_of(values, dtype)
-        valid = spectrum.valid
-        broken = False if torch.compiler.is_compiling() else not bool(valid.all())
+        # where a rule fixes the signs, no frame moves with its cloud
+        valid = spectrum.valid if self.signs == "all" else torch.zeros_like(spectrum.valid)
+        broken = self.signs == "all" and not torch.compiler.is_compiling() and not bool(valid.all())
         if broken:
             self._report(valid)
             if self.degenerate == "symmetrise":
@@ -189,7 +192,7 @@ class PCAFrame(Frame):
 
             points, mask = clouds()
             chosen = ~valid
-            weighted = WeightedFrame(self.group, tuples=self.tuples)
+            weighted = WeightedFrame(self.group, tuples=self.tuples, differentiate=self.differentiate)
             robust = weighted(points[chosen], None if mask is None else mask[chosen], rng=rng)
             return _replaced(frames, chosen, robust)
         return frames

@@ -16,6 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from intertwine.errors import ShapeError
+from intertwine.frames.folding import weighted_mean
 from intertwine.frames.frame import Frames
 from intertwine.frames.pca import PCAFrame
 from intertwine.frames.transport import kind_of
@@ -142,7 +143,8 @@ class PiecewiseFrameAverage(nn.Module):
 
     def _averaged(self, name: str, values: Tensor, frames: Frames, members: Memberships) -> Tensor:
         by_row = values.unflatten(0, (frames.count, len(members.part))).transpose(0, 1)
-        mean = self._outputs[name].back(by_row, frames, members.part).mean(1)
+        back = self._outputs[name].back(by_row, frames, members.part)
+        mean = weighted_mean(back, frames.weights.index_select(0, members.part))
         if members.outside is not None:
             mean = mean * members.outside.reshape(-1, *[1] * (mean.ndim - 1))
         return mean if members.hard else segment_sum(mean, members.point, members.points)

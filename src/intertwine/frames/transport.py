@@ -27,7 +27,7 @@ from intertwine.representations import (
 )
 from intertwine.representations.wigner import wigner_D_upto
 
-__all__ = ["Kind", "kind_of"]
+__all__ = ["Kind", "Typed", "kind_of", "typed_of"]
 
 
 class Kind(ABC):
@@ -59,7 +59,9 @@ def _matrices(matrices: Tensor, index: Tensor | None) -> Tensor:
 def _between(matrices: Float[Tensor, "rows frames m d"], x: Tensor) -> Tensor:
     """Return ``matrices`` times vectors ``(rows, frames, ..., d)``; the axis of frames of either may be 1."""
     middle = x.flatten(2, -2) if x.ndim > 3 else x.unsqueeze(2)
-    done = middle @ matrices.mT
+    # rotations are not rounded to the precision of an autocast
+    with torch.autocast(x.device.type, enabled=False):
+        done = middle.to(matrices.dtype) @ matrices.mT
     return done.reshape(done.shape[0], done.shape[1], *x.shape[2:-1], matrices.shape[-2])
 
 
@@ -244,3 +246,29 @@ def kind_of(text: str) -> Kind:
             got=text,
             expected=f"{', '.join(_KINDS)}, or irreps such as '8x0e + 4x1o'",
         ) from error
+
+
+@final
+@dataclass(frozen=True)
+class Typed:
+    """A kind of data, and what has a row: ``points``, ``graphs`` or ``edges``; by their number where None."""
+
+    kind: Kind
+    rows: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.kind) if self.rows is None else f"{self.kind} of {self.rows}"
+
+
+def typed_of(text: str) -> Typed:
+    """Return what a text such as ``vector`` or ``vector of graphs`` means.
+
+    Raises:
+        RepresentationError: if there is no such kind, or nothing that could have the rows.
+    """
+    name, of, rows = text.partition(" of ")
+    if of and rows not in ("points", "graphs", "edges"):
+        raise RepresentationError(
+            f"{text!r} does not say what has a row", got=rows, expected="of points, of graphs or of edges"
+        )
+    return Typed(kind_of(name), rows or None)

@@ -110,6 +110,12 @@ def pool_edges(
 
 def _gather(features: Tensor, neighbours: Tensor) -> Float[Tensor, "batch points k channels"]:
     batch, points, _ = features.shape
+    if neighbours.numel() and not 0 <= int(neighbours.min()) <= int(neighbours.max()) < points:
+        raise ShapeError(
+            "neighbours are points of the same cloud",
+            got=f"numbers from {int(neighbours.min())} to {int(neighbours.max())}",
+            expected=f"0 to {points - 1}",
+        )
     first = torch.arange(batch, device=features.device) * points
     index = (neighbours + first[:, None, None]).flatten()
     return features.flatten(0, 1).index_select(0, index).unflatten(0, neighbours.shape)

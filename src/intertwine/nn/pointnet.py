@@ -53,7 +53,7 @@ class SharedMLP(nn.Module):
         super().__init__()
         self.maps = nn.ModuleList(affine_map(a, b, rng=rng) for a, b in pairwise(widths))
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths[1:])
-        self.slopes = (*[slope] * (len(widths) - 2), slope if last_active else 1.0)
+        self.slopes = (*[slope] * (len(widths) - 2), slope if last_active else 1.0)[: len(widths) - 1]
         self.fused = fused
 
     @property
@@ -216,8 +216,13 @@ class PointNet(nn.Module):
     ) -> Float[Tensor, "batch points out"]:
         """Return the values of each point, zero where a cloud has none."""
         rows, sizes = cloud_rows(points, mask)
-        values = self._learn(rows, sizes) if self.fused and self.training else self.head(self.trunk(rows), sizes)
+        values = self._learn(rows, sizes) if self.fused and self._norms_learn() else self.head(self.trunk(rows), sizes)
         return rows_to_clouds(values, points, mask)
+
+    def _norms_learn(self) -> bool:
+        """Return whether all norms are plain ones that learn: frozen ones must not see the statistics of a batch."""
+        norms = [part for part in self.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+        return all(type(norm) is nn.BatchNorm1d and norm.training for norm in norms)
 
     def _learn(self, rows: Tensor, sizes: tuple[int, ...]) -> Tensor:
         """Return the values of all points while norms learn from them."""

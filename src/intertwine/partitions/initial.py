@@ -230,7 +230,7 @@ def _checked(
         return batch, default_parts(sizes)
     wanted = torch.as_tensor(parts, device=batch.device)
     fits = wanted.ndim == 0 or wanted.shape == sizes.shape
-    if not fits or wanted.is_floating_point() or (wanted.numel() and int(wanted.min()) < 1):
+    if not fits or wanted.is_floating_point() or bool(((wanted < 1) & (sizes > 0)).any()):
         raise ConfigError(
             "the number of parts is not a whole number for each cloud",
             got=f"{wanted.tolist()} for {len(sizes)} clouds",

@@ -139,6 +139,12 @@ def soft_em(
     _check_settings(sigma, rho, tau, implicit, max_iterations, tolerance, nearest)
     check_clouds("votes", votes, batch)
     counts = votes.new_ones(len(votes)) if counts is None else counts.to(votes)
+    if counts.shape != votes.shape[:1] or not bool((counts > 0).all()):
+        raise ShapeError(
+            "each vote stands for some points",
+            got=f"counts {tuple(counts.shape)}, smallest {float(counts.min()) if counts.numel() else None}",
+            expected=f"({len(votes)},), all more than 0",
+        )
     with torch.no_grad():
         start = _start(votes.detach(), batch, initial, counts)
         fit = Fit(votes.detach(), batch, counts, start, sigma, sigma if rho is None else rho, tau, nearest)

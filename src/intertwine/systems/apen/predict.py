@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 
-from intertwine.errors import NumericsError
+from intertwine.errors import ConfigError, NumericsError
 from intertwine.points import Cloud, read_cloud, write_cloud
 from intertwine.reporting.colours import class_colours
 from intertwine.reporting.files import write_json
@@ -41,7 +41,7 @@ def predict_files(
     *,
     output: str | Path = ".",
     device: str = "cpu",
-    write: str = "classes",
+    write: Literal["classes", "parts"] = "classes",
 ) -> list[Path]:
     """Write ``NAME.predicted.ply`` (``.npz`` for an ``.npz``) for each cloud, with a label and a colour at each point.
 
@@ -57,15 +57,23 @@ def predict_files(
 
     Raises:
         DataError: if a file cannot be read, or two would be written to one place.
+        ConfigError: if parts are asked of a network that finds none.
         NumericsError: if a score is not a finite number.
     """
     paths = prediction_paths(files, output, lambda path: ".npz" if path.suffix.lower() == ".npz" else ".ply")
     model = load_model(run, device)
+    if write == "parts" and not (isinstance(model, APEN) and model.divides):
+        raise ConfigError(
+            "this network does not divide clouds into parts",
+            got="write = parts",
+            expected="classes",
+            fix="train a recipe of apen with model.network apen and model.partition predicted",
+        )
     clouds = [read_cloud(path) for path in paths]
     written: list[Path] = []
     for cloud, path in zip(clouds, paths.values(), strict=True):
         found = label_cloud(model, cloud)
-        labels = found.parts if write == "parts" and found.parts is not None else found.labels
+        labels = found.labels if write == "classes" or found.parts is None else found.parts
         written.append(write_cloud(path, replace(cloud, labels=labels, colours=class_colours(labels))))
         counts = {str(label): int(n) for label, n in zip(*np.unique(found.labels, return_counts=True), strict=True)}
         about: dict[str, Any] = {"points": len(cloud), "points_by_class": counts}

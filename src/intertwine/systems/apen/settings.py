@@ -15,8 +15,8 @@ Initial = Literal["voronoi_fps", "kmeans", "knn_patches", "uniform_random", "sin
 class ModelSettings:
     """The network: how it divides a cloud into parts, and its sizes. No published code exists: sizes are ours."""
 
-    network: Literal["apen", "fa_pointnet", "pointnet", "dgcnn"] = "apen"
-    """APEN, or what it is compared with: a PointNet averaged over the frames of the whole cloud, PointNet, DGCNN."""
+    network: Literal["apen", "fa_pointnet", "pointnet"] = "apen"
+    """APEN, or what it is compared with: a PointNet averaged over the frames of the whole cloud, and one without."""
     task: Literal["segment", "classify"] = "segment"
     """A class for each point, or one for each cloud."""
     classes: int = 14

@@ -58,11 +58,11 @@ def make_frame(settings: FrameSettings) -> "Frame | None":
     if settings.kind == "weighted":
         from intertwine.frames.weighted import WeightedFrame
 
-        return WeightedFrame(settings.group, tuples=settings.tuples)
+        return WeightedFrame(settings.group, tuples=settings.tuples, differentiate=settings.differentiate)
     if settings.kind == "minimal":
         from intertwine.frames.minimal import MinimalFrame
 
-        return MinimalFrame(settings.group)
+        return MinimalFrame(settings.group, differentiate=settings.differentiate)
     return PCAFrame(
         settings.group,
         order=settings.order,
