@@ -28,6 +28,7 @@ from intertwine.frames.piecewise import Memberships, PiecewiseFrameAverage, move
 from intertwine.frames.planar import PlanarFrame
 from intertwine.frames.pyg import FrameTransform
 from intertwine.frames.regulariser import average_with_variance, frame_variance
+from intertwine.frames.set_average import FrameAverageSet
 from intertwine.frames.set_frame import (
     DirectionsFrame,
     FullSetFrame,
@@ -49,6 +50,7 @@ __all__ = [
     "Frame",
     "FrameAverage",
     "FrameAverageGraph",
+    "FrameAverageSet",
     "FrameTransform",
     "Frames",
     "FullGraphFrame",

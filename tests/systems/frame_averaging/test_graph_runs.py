@@ -14,7 +14,7 @@ from intertwine.groups import SymmetricGroup
 from intertwine.reporting import Evaluation
 from intertwine.systems.frame_averaging.data.graphs import GraphData, make_items, read_selected
 from intertwine.systems.frame_averaging.evaluate.graphs import check, evaluate, evaluate_items
-from intertwine.systems.frame_averaging.metrics.graphs import GraphAccuracy, classes_of, entropies, probabilities
+from intertwine.systems.frame_averaging.metrics.classes import ClassAccuracy, classes_of, entropies, probabilities
 from intertwine.systems.frame_averaging.model.graph_classifier import GraphClassifier
 from intertwine.systems.frame_averaging.predict.graphs import draw_scores, predict_files
 from intertwine.systems.frame_averaging.report.graphs import sections
@@ -277,7 +277,7 @@ def test_scores_of_two_and_of_more_classes():
     torch.testing.assert_close(entropies(two, labels).double(), expected, rtol=1e-6, atol=1e-7)
     expected = -torch.log(probabilities(three)[torch.arange(2), labels[:2]])
     torch.testing.assert_close(entropies(three, labels[:2]).double(), expected, rtol=1e-6, atol=1e-7)
-    metric = GraphAccuracy()
+    metric = ClassAccuracy()
     metric.update(two, labels)
     metric.update(three, torch.tensor([1, 0]))
     assert float(metric.compute()) == pytest.approx(3 / 5)

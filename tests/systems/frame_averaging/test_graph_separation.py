@@ -138,14 +138,14 @@ def test_published_figures_say_that_they_are_not_verified():
 
 @pytest.mark.data("fa_graphs/exp_planar_sat.npz")
 def test_the_experiments_give_a_row_for_each_network_and_metric(tmp_path):
-    rows = reproduce("smoke", folder=tmp_path, seeds=(0,), experiment="exp-iso")
+    rows = reproduce("smoke", folder=tmp_path, seeds=(0,), cases=("exp-iso",))
     found = {(row.case, row.metric): row for row in rows}
     assert found["EXP-iso/GIN", "undistinguished_pairs"].value == 600
     assert found["EXP-iso/FA-MLP, canonical", "undistinguished_pairs"].value == 0
     assert found["EXP-iso/FA-MLP, canonical", "copies_told_apart"].meets_target
     assert found["EXP-iso/FA-MLP", "copies_told_apart"].value == 100
     assert found["EXP-iso/FA-MLP", "undistinguished_pairs"].paper.value == 0
-    rows = reproduce("smoke", folder=tmp_path, seeds=(0,), experiment="exp-classify")
+    rows = reproduce("smoke", folder=tmp_path, seeds=(0,), cases=("exp-classify",))
     found = {(row.case, row.metric): row for row in rows}
     assert {case for case, _ in found} == {f"EXP-classify/{name}" for name in ("FA-MLP", "FA-GIN+ID", "GA-MLP", "GIN")}
     assert found["EXP-classify/GIN", "accuracy"].value == 0.5

@@ -5,6 +5,7 @@ from intertwine.training.system import RecipeInfo, System
 __all__ = ["SYSTEM"]
 
 _EXP = ("fa_graphs/exp_planar_sat.npz",)
+_MNIST = ("mnist/train-images-idx3-ubyte.gz",)
 _CHARGED = ("nbody_charged5",)
 _ABC = ("abc/10k", "abc/splits/abc_512_10k")
 
@@ -26,6 +27,7 @@ SYSTEM = System(
         ".model.radial_field:RadialField",
         ".model.linear:StraightLine",
         ".model.graph_classifier:GraphClassifier",
+        ".model.set_classifier:SetClassifier",
         ".model.pointnet:PointNetNormals",
         ".model.local_pointnet:LocalPointNetNormals",
         ".model.dgcnn:DGCNNNormals",
@@ -42,6 +44,7 @@ SYSTEM = System(
         "exp-fa-gin": RecipeInfo("The same task, a graph isomorphism network that knows the order of the nodes", _EXP),
         "exp-gin": RecipeInfo("The same without frames: no better than chance", _EXP),
         "exp-ga-mlp": RecipeInfo("The perceptron, averaged over all permutations: no better than chance", _EXP),
+        "digits": RecipeInfo("Digits as sets of points: a perceptron, averaged over orders of the points", _MNIST),
         "normals-fa-pointnet": RecipeInfo("Normals of CAD models: PointNet averaged over frames", data=_ABC),
         "normals-pointnet": RecipeInfo("The same task, PointNet with T-nets", data=_ABC),
         "normals-fa-local-pointnet": RecipeInfo("The same task, PointNet on features of framed patches", data=_ABC),

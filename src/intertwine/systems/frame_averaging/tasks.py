@@ -50,7 +50,7 @@ def reproduce(
     folder: Path,
     seeds: tuple[int, ...] | None = None,
     console: Any = None,
-    case: Literal["particles", "normals", "graphs", "all"] = "all",
+    case: Literal["particles", "normals", "graphs", "digits", "all"] = "all",
     networks: tuple[str, ...] | None = None,
 ) -> list[Any]:
     """Run the card's experiments and return their rows.
@@ -61,9 +61,9 @@ def reproduce(
         seeds: of initial weights and data order; the card's are 0, 1 and 2.
         console: where to show progress.
         case: one task, or all.
-        networks: only these of a task, by the names of their rows (particles and normals).
+        networks: only these of a task, by the names of their rows (of graphs the experiments, of digits the frames).
     """
-    tasks = ("particles", "normals", "graphs") if case == "all" else (case,)
+    tasks = ("particles", "normals", "graphs", "digits") if case == "all" else (case,)
     rows = []
     chosen: dict[str, Any] = {} if networks is None else {"cases": networks}
     for task in tasks:

@@ -18,7 +18,7 @@ from intertwine.reporting import Evaluation
 from intertwine.symmetry import CheckReport
 from intertwine.symmetry.check import check_module
 from intertwine.systems.frame_averaging.data.graphs import GraphData, GraphItem, collate_graphs
-from intertwine.systems.frame_averaging.metrics.graphs import classes_of, entropies, probabilities
+from intertwine.systems.frame_averaging.metrics.classes import classes_of, entropies, probabilities
 from intertwine.systems.frame_averaging.model.graph_classifier import RENAMED_NODES, GraphClassifier
 from intertwine.systems.frame_averaging.predict.graphs import draw_scores, is_random
 from intertwine.systems.frame_averaging.published.graphs import published

@@ -15,7 +15,7 @@ from intertwine.files import write_text
 from intertwine.frames.ordered_partition import draw_keys
 from intertwine.graphs import Graph, read_graphs
 from intertwine.systems.frame_averaging.data.graphs import GraphItem, collate_graphs, make_items
-from intertwine.systems.frame_averaging.metrics.graphs import classes_of, probabilities
+from intertwine.systems.frame_averaging.metrics.classes import classes_of, probabilities
 from intertwine.systems.frame_averaging.model.graph_classifier import GraphClassifier
 from intertwine.training.inference import find_run, load_model, prediction_paths
 from intertwine.training.sampling import generator

@@ -9,7 +9,7 @@ from torchmetrics import MetricCollection
 from intertwine.errors import DataError
 from intertwine.frames.ordered_partition import draw_keys
 from intertwine.systems.frame_averaging.data.graphs import GraphData, LabelledGraphs
-from intertwine.systems.frame_averaging.metrics.graphs import entropies, graph_metrics
+from intertwine.systems.frame_averaging.metrics.classes import class_metrics, entropies
 from intertwine.systems.frame_averaging.model.graph_classifier import GraphClassifier
 from intertwine.training.module import TrainingModule
 from intertwine.training.sampling import generator
@@ -50,7 +50,7 @@ class GraphTraining(TrainingModule):
 
     def metrics(self) -> MetricCollection:
         """The accuracy."""
-        return graph_metrics()
+        return class_metrics()
 
     def _scores(self, batch: LabelledGraphs, rng: torch.Generator) -> Tensor:
         keys = draw_keys(batch.num_graphs, self.model.settings.samples, batch.mask.shape[1], rng=rng)

@@ -1,4 +1,4 @@
-"""How often scores of graphs name the right class, as a torchmetrics metric."""
+"""How often scores name the right class, as a torchmetrics metric, and what scores mean."""
 
 import torch
 from jaxtyping import Float, Int64
@@ -8,25 +8,25 @@ from torchmetrics import MetricCollection
 
 from intertwine.training.metrics import Mean
 
-__all__ = ["GraphAccuracy", "classes_of", "entropies", "graph_metrics", "probabilities"]
+__all__ = ["ClassAccuracy", "class_metrics", "classes_of", "entropies", "probabilities"]
 
 
-class GraphAccuracy(Mean):
-    """The part of the graphs whose class has the highest score, from 0 to 1.
+class ClassAccuracy(Mean):
+    """The part of the items whose class has the highest score, from 0 to 1.
 
     Of one score, the logit of the second of two classes, zero and less names the first.
     """
 
     higher_is_better = True
 
-    def values(self, scores: Float[Tensor, "graphs scores"], labels: Int64[Tensor, " graphs"]) -> Tensor:
-        """Return 1 for each graph that is right, 0 for the others."""
+    def values(self, scores: Float[Tensor, "items scores"], labels: Int64[Tensor, " items"]) -> Tensor:
+        """Return 1 for each item that is right, 0 for the others."""
         return (classes_of(scores.detach()) == labels).double()
 
 
-def graph_metrics() -> MetricCollection:
+def class_metrics() -> MetricCollection:
     """Return what a table of a classifier shows, by name."""
-    return MetricCollection({"accuracy": GraphAccuracy()}, compute_groups=False)
+    return MetricCollection({"accuracy": ClassAccuracy()}, compute_groups=False)
 
 
 def classes_of(scores: Float[Tensor, "*batch scores"]) -> Int64[Tensor, "*batch"]:
@@ -42,8 +42,8 @@ def probabilities(scores: Float[Tensor, "*batch scores"]) -> Float[Tensor, "*bat
     return scores.softmax(-1)
 
 
-def entropies(scores: Float[Tensor, "graphs scores"], labels: Int64[Tensor, " graphs"]) -> Float[Tensor, " graphs"]:
-    """Return the cross entropy of each graph: binary for one score."""
+def entropies(scores: Float[Tensor, "items scores"], labels: Int64[Tensor, " items"]) -> Float[Tensor, " items"]:
+    """Return the cross entropy of each item: binary for one score."""
     if scores.shape[-1] == 1:
         return binary_cross_entropy_with_logits(scores[:, 0], labels.to(scores), reduction="none")
     return cross_entropy(scores, labels, reduction="none")
