@@ -82,25 +82,16 @@ def _read(path: Path, points: int, rng: object) -> "list[tuple[str, np.ndarray]]
     """Return the clouds of a file by name; meshes are sampled."""
     import torch
 
-    from intertwine.points import (
-        CLOUD_SUFFIXES,
-        MESH_SUFFIXES,
-        Mesh,
-        read_cloud,
-        read_mesh,
-        read_meshes,
-        sample_surface,
-    )
+    from intertwine.points import Mesh, has_faces, read_cloud, read_mesh, read_meshes, sample_surface
     from intertwine.points.arrays import load_arrays
 
     def sampled(mesh: Mesh) -> "tuple[str, np.ndarray]":
         drawn = sample_surface(torch.from_numpy(mesh.vertices), torch.from_numpy(mesh.faces), points, rng)  # pyright: ignore
         return mesh.name.rpartition(" ")[2], drawn.points.numpy()
 
-    suffix = path.suffix.lower()
-    if suffix == ".npz" and "faces" in load_arrays(path):
+    if path.suffix.lower() == ".npz" and "faces" in load_arrays(path):
         return [sampled(mesh) for mesh in read_meshes(path)]
-    if suffix in MESH_SUFFIXES and suffix not in CLOUD_SUFFIXES:
+    if has_faces(path):
         return [sampled(read_mesh(path))]
     cloud = read_cloud(path)
     return [(cloud.name if cloud.name != "cloud" else path.name, cloud.points)]

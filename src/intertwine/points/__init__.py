@@ -2,7 +2,7 @@
 
 from intertwine.points.clouds import CLOUD_SUFFIXES, Cloud, cloud_bytes, read_cloud, write_cloud
 from intertwine.points.farthest import FarthestPoints, farthest_points
-from intertwine.points.meshes import MESH_SUFFIXES, Mesh, pad_meshes, read_mesh, read_meshes
+from intertwine.points.meshes import MESH_SUFFIXES, Mesh, has_faces, pad_meshes, read_mesh, read_meshes
 from intertwine.points.neighbours import nearest_neighbours
 from intertwine.points.normalise import Normalised, normalise
 from intertwine.points.ragged import check_clouds, cloud_sizes, pad_clouds
@@ -20,6 +20,7 @@ __all__ = [
     "cloud_bytes",
     "cloud_sizes",
     "farthest_points",
+    "has_faces",
     "nearest_neighbours",
     "normalise",
     "pad_clouds",

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from intertwine.errors import DataError, MissingExtraError
 from intertwine.points.arrays import load_arrays
+from intertwine.points.ply import parse_ply
 
-__all__ = ["MESH_SUFFIXES", "Mesh", "pad_meshes", "read_mesh", "read_meshes"]
+__all__ = ["MESH_SUFFIXES", "Mesh", "has_faces", "pad_meshes", "read_mesh", "read_meshes"]
 
 MESH_SUFFIXES = (".ply", ".obj", ".stl", ".off")
 """Endings of the files that `read_mesh` reads."""
@@ -119,6 +120,18 @@ def read_meshes(path: str | Path) -> list[Mesh]:
         )
     pieces = zip(np.split(vertices, v_offset[1:-1]), np.split(faces, f_offset[1:-1]), names, strict=True)
     return [Mesh(v, f, f"{path.name}[{index}] {name}") for index, (v, f, name) in enumerate(pieces)]
+
+
+def has_faces(path: Path) -> bool:
+    """Return whether a file holds a surface; PLY and OBJ files may hold points alone."""
+    ending = path.suffix.lower()
+    if ending not in MESH_SUFFIXES or not path.is_file():
+        return False
+    if ending == ".ply":
+        return parse_ply(path.read_bytes(), path.name).faces > 0
+    if ending == ".obj":
+        return any(line.split()[:1] == ["f"] for line in path.read_text("utf-8", errors="replace").splitlines())
+    return True
 
 
 def pad_meshes(

@@ -11,16 +11,15 @@ import torch
 from intertwine.errors import DataError, IntertwineError, NumericsError
 from intertwine.files import write_bytes
 from intertwine.points import (
-    MESH_SUFFIXES,
     Cloud,
     cloud_bytes,
+    has_faces,
     normalise,
     pad_meshes,
     read_cloud,
     read_mesh,
     sample_surface,
 )
-from intertwine.points.ply import parse_ply
 from intertwine.systems.frame_averaging.evaluate.normals import predict_normals
 from intertwine.systems.frame_averaging.metrics.normals import error_colours, normal_errors
 from intertwine.systems.frame_averaging.settings.normals import NormalsDataSettings
@@ -78,7 +77,7 @@ def predict_files(
 def read_points(path: str | Path, points: int) -> _Given:
     """Return the points of a file, drawn from its surface where it has one, and true normals where they are known."""
     path = Path(path)
-    if not _has_faces(path):
+    if not has_faces(path):
         cloud = read_cloud(path)
         reference = cloud.normals
         if reference is not None:
@@ -136,15 +135,3 @@ def predict_cloud(model: Any, given: _Given, settings: NormalsDataSettings, *, b
     if colours is None and given.reference is not None:
         colours = error_colours(normal_errors(normals, torch.from_numpy(given.reference)).numpy())
     return Cloud(cloud.points, normals.numpy(), cloud.labels, colours, cloud.name)
-
-
-def _has_faces(path: Path) -> bool:
-    """Return whether a file holds a surface; PLY and OBJ files may hold points alone."""
-    ending = path.suffix.lower()
-    if ending not in MESH_SUFFIXES or not path.is_file():
-        return False
-    if ending == ".ply":
-        return parse_ply(path.read_bytes(), path.name).faces > 0
-    if ending == ".obj":
-        return any(line.startswith("f ") for line in path.read_text("utf-8", errors="replace").splitlines())
-    return True
