@@ -108,10 +108,18 @@ def test_relu_removes_what_points_to_the_back_of_the_direction(rng):
 def test_norm_makes_lengths_those_of_a_plain_batch_norm(rng):
     x = torch.randn(50, 3, 4, generator=rng, dtype=DOUBLE)
     layer, plain = VNBatchNorm(4).double(), nn.BatchNorm1d(4).double()
+    plain.load_state_dict(layer.norm.state_dict())
     y = layer(x)
     torch.testing.assert_close((y * x).sum(-2) / x.norm(dim=-2), plain(x.norm(dim=-2)), rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(torch.linalg.cross(x, y, dim=-2), torch.zeros_like(x), rtol=0, atol=1e-12)
     torch.testing.assert_close(layer.norm.running_mean, plain.running_mean)
+
+
+def test_normal_vectors_keep_the_distribution_of_their_lengths(rng):
+    x = 5 * torch.randn(20_000, 3, 2, generator=rng, dtype=DOUBLE)
+    found = VNBatchNorm(2).double()(x)
+    scale = (x.norm(dim=-2).std(0)).mean()
+    torch.testing.assert_close(found, x / scale, rtol=0.02, atol=0.02)
 
 
 def test_pools_see_only_what_the_mask_leaves(rng):

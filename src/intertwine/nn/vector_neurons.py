@@ -4,6 +4,8 @@ Features are ``(*batch, 3, channels)``: components slow, channels fast, so that 
 layer has a bias: adding a constant to vectors breaks the law. Source: Deng et al., Vector Neurons, ICCV 2021.
 """
 
+import math
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -16,6 +18,8 @@ from intertwine.symmetry import Symmetry
 __all__ = ["VNBatchNorm", "VNLeakyReLU", "VNLinear", "VNMaxPool", "VNMeanPool", "VectorNeuron"]
 
 _EPSILON = 1e-6
+_MEAN_LENGTH = math.sqrt(8 / math.pi) / math.sqrt(3 - 8 / math.pi)
+"""Mean over standard deviation of the lengths of normally distributed vectors in space."""
 
 
 class VectorNeuron(nn.Module):
@@ -86,6 +90,10 @@ class VNBatchNorm(VectorNeuron):
 
     Law: equivariant when one element acts on the whole batch, and on each sample alone when it does not learn.
 
+    Normalised lengths have a standard deviation of 1 and, at first, the mean that lengths of normally distributed
+    vectors then have, 2.37. The published code begins with a mean of 0, where vectors shorter than the mean turn
+    around: what a network then learns of directions is slow to come.
+
     Args:
         channels: vectors of input and output.
     """
@@ -93,6 +101,7 @@ class VNBatchNorm(VectorNeuron):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(channels)
+        nn.init.constant_(self.norm.bias, _MEAN_LENGTH)
 
     def forward(self, x: Float[Tensor, "*batch 3 channels"]) -> Float[Tensor, "*batch 3 channels"]:
         """Return vectors with normalised lengths."""

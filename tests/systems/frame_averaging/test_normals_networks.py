@@ -383,6 +383,13 @@ def test_maps_begin_near_the_identity_and_their_penalty_sees_what_is_not_orthogo
     assert transform_penalty(torch.eye(3, dtype=DOUBLE).expand(2, 3, 3), "published").item() == 0
 
 
+def test_vector_products_make_vector_neurons_follow_rotations_alone(points, rng):
+    network = build("vn-pointnet", cross_products=True)
+    assert "SE(3)" in str(network.symmetry.group)
+    assert equivariance_error(network, {"points": points}, trials=4, rng=rng).worst.relative < 1e-9
+    assert (network(-points) + network(points)).abs().max() > 1e-3
+
+
 def test_transforms_may_be_averaged_over_frames_too(points, rng):
     network = build("pointnet", frame=FrameSettings())
     normals, transforms = network.with_transforms(points)
@@ -428,6 +435,7 @@ def test_settings_that_do_not_fit_are_refused():
         {"network": "local_pointnet", "frame": NONE},
         {"network": "dgcnn", "transforms": True},
         {"neighbours": 1},
+        {"cross_products": True},
         {"narrower": 0},
         {"dropout": 1.0},
     ):

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from intertwine.groups import E, SymmetricGroup
+from intertwine.groups import SE, E, SymmetricGroup
 from intertwine.nn import VNBatchNorm, VNLeakyReLU, VNLinear, VNMeanPool
 from intertwine.nn.edge_conv import edge_features
 from intertwine.points import nearest_neighbours
@@ -27,31 +27,35 @@ __all__ = ["VNPointNetNormals"]
 class VNPointNetNormals(Pretrained, nn.Module):
     """Normals from vector neurons; it can be saved, loaded and called on batches of clouds.
 
-    Law: normals turn with the cloud under E(3), and are permuted with its points.
+    Law: normals turn with the cloud under E(3), or SE(3) with vector products, and are permuted with its points.
 
     Args:
         settings: neighbours and width.
         rng: generator of the initial weights.
     """
 
-    symmetry = Symmetry(
-        E(3) * SymmetricGroup(None),
-        inputs={"points": Permuted((1,), Point()), "mask": Permuted((1,))},
-        output=Permuted((1,), Vector()),
-    )
-
     def __init__(self, settings: NormalsModelSettings, *, rng: torch.Generator | None = None) -> None:
         super().__init__()
         self.settings = settings
         trunk = tuple(max(width // 3, 1) for width in narrow(TRUNK, settings.narrower))
         head = tuple(max(width // 3, 1) for width in narrow(HEAD, settings.narrower))
-        self.edges = _block(2, trunk[0], rng=rng)
+        self.edges = _block(3 if settings.cross_products else 2, trunk[0], rng=rng)
         self.trunk = nn.ModuleList(_block(a, b, rng=rng) for a, b in pairwise(trunk[:-1]))
         self.wide = _block(trunk[-2], trunk[-1], active=False, rng=rng)
         self.pool = VNMeanPool()
         sizes = (2 * trunk[-1] + sum(trunk[:-1]), *head)
         self.head = nn.Sequential(*(_block(a, b, rng=rng) for a, b in pairwise(sizes)))
         self.last = VNLinear(head[-1], 1, rng=rng)
+
+    @property
+    def symmetry(self) -> Symmetry:
+        """S_n acts on the points, and E(3) on space; SE(3) with vector products, which reflections turn around."""
+        space = SE(3) if self.settings.cross_products else E(3)
+        return Symmetry(
+            space * SymmetricGroup(None),
+            inputs={"points": Permuted((1,), Point()), "mask": Permuted((1,))},
+            output=Permuted((1,), Vector()),
+        )
 
     def forward(
         self, points: Float[Tensor, "batch points 3"], mask: Bool[Tensor, "batch points"] | None = None
@@ -63,6 +67,9 @@ class VNPointNetNormals(Pretrained, nn.Module):
         count = points.shape[1] if mask is None else mask.sum(1)[:, None, None].clamp(min=1)
         centred = known - known.sum(1, keepdim=True) / count
         edges = edge_features(centred, neighbours).unflatten(-1, (2, 3)).mT
+        if self.settings.cross_products:
+            across = torch.linalg.cross(edges[..., 0], edges[..., 1])
+            edges = torch.cat([edges, across.unsqueeze(-1)], dim=-1)
         features = [self.pool(self.edges(edges))]
         for step in self.trunk:
             features.append(step(features[-1]))

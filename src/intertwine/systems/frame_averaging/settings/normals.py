@@ -74,6 +74,9 @@ class NormalsModelSettings:
     """Whether the pooled features of a `dgcnn` also see the coordinates, as published with frames."""
     dropout: float = 0.5
     """Part of the numbers in the head of a `dgcnn` that are left out in training."""
+    cross_products: bool = False
+    """Whether features of an edge in a `vn_pointnet` begin with a vector product too, so that only rotations, and not
+    reflections, turn its normals; as in the published vector neurons."""
     narrower: int = 1
     """Divides all published widths."""
 
@@ -86,6 +89,7 @@ class NormalsModelSettings:
                 "kind pca, mode all and all signs with local_pointnet",
             ),
             transforms=(not self.transforms or self.network == "pointnet", "false, except with pointnet"),
+            cross_products=(not self.cross_products or self.network == "vn_pointnet", "false, except with vn_pointnet"),
             neighbours=(self.neighbours >= 2, "at least 2"),
             dropout=(0 <= self.dropout < 1, "from 0 to below 1"),
             narrower=(1 <= self.narrower <= 16, "from 1 to 16"),
