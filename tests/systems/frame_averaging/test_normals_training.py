@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from intertwine.errors import ConfigError, DataError
+from intertwine.frames import PCAFrame
 from intertwine.groups import SO
 from intertwine.points import Cloud, normalise, read_cloud, write_cloud
 from intertwine.reporting import ResultRow
@@ -339,10 +340,7 @@ def test_check_measures_the_law_and_a_broken_network_fails(run, rng, monkeypatch
     assert report.equivariance.worst.relative < 1e-10
     assert "gaps" in report.notes[-1]
     model = run.model()
-    model.network.output, model.network._output_kinds = "scalar", {}
-    from intertwine.frames.transport import kind_of
-
-    model.network._output_kinds["scalar"] = kind_of("scalar")
+    model.network.frame = PCAFrame("E(3)", signs="fixed", degenerate="ignore")  # and it still claims E(3)
     monkeypatch.setattr(type(run), "model", lambda self, *_: model)
     assert not check(run, trials=3, rng=rng).passed
 
