@@ -27,10 +27,9 @@ __all__ = ["check", "evaluate", "predict_normals"]
 _ANGLES = np.linspace(0, 180, 13)
 _FOLLOWED = 20
 """Clouds of a test set on which the error is followed along a rotation."""
-_CHECKED = 1e-9
-"""Relative error in float64 up to which the symmetry counts as kept. Axes turn by rounding over the gap of their
-eigenvalues, which is small for some patches of any cloud (measured: 1e-13 to 5e-12), and norms of vector neurons divide
-by lengths that may be near zero (2e-10); what breaks the symmetry is above 1e-3."""
+_CHECKED = 1e-10
+"""Relative error in float64 up to which the symmetry counts as kept: axes turn by rounding over the gap of their
+eigenvalues, which is small for some patches of any cloud. What breaks the symmetry is above 1e-3."""
 
 
 def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:

@@ -130,7 +130,7 @@ def _row(key: tuple[str, str, str], values: dict[int, float], baselines: dict[st
     if metric == "turned_normal_error":
         fields["paper"] = figure(case.paper, "SO(3)/SO(3)" if case.turned else "I/SO(3)")
     if metric == "symmetry_error":
-        fields["target"] = Target("<", 1e-10 if case.framed else 1e-9)
+        fields["target"] = Target("<", 1e-10)
     if scale != "smoke" and not case.turned:
         if metric == "ratio_from_one" and case.framed:
             fields["target"] = Target("<", 0.02)
