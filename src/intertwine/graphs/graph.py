@@ -143,7 +143,7 @@ def pad_graphs(graphs: Sequence[Graph], nodes: int | None = None, dtype: torch.d
     mask = torch.arange(nodes) < sizes.unsqueeze(1)
     features = torch.zeros(len(graphs), nodes, widths.pop(), dtype=dtype)
     if features.shape[-1]:
-        features[mask] = torch.cat([graph.features for graph in graphs]).to(dtype)  # type: ignore[arg-type]
+        features[mask] = torch.cat([graph.features for graph in graphs if graph.features is not None]).to(dtype)
     counts = torch.tensor([graph.edge_index.shape[1] for graph in graphs])
     source, destination = torch.cat([graph.edge_index for graph in graphs], dim=1)
     values = torch.cat(

@@ -20,12 +20,12 @@ from intertwine.reporting.style import graph_objects, styled
 __all__ = ["sections"]
 
 _METRICS = {
-    "miou": "mean IoU of a cloud",
-    "pooled_miou": "IoU over all clouds",
-    "accuracy": "points that are right",
-    "cloud_accuracy": "clouds that are right",
-    "instance_iou": "IoU of found parts",
-    "piece_error": "error of the law of pieces",
+    "miou": "mean IoU",
+    "pooled_miou": "pooled IoU",
+    "accuracy": "points right",
+    "cloud_accuracy": "clouds right",
+    "instance_iou": "IoU of parts",
+    "piece_error": "error by pieces",
 }
 _PANELS = {
     "loss": {"training": "train_loss", "validation": "validation_loss"},

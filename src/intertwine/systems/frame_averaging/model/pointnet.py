@@ -74,8 +74,9 @@ class TransformNet(nn.Module):
         self.dim = dim
         self.shared = SharedMLP((dim, first, second), rng=rng)
         self.pool = PooledLinear(second, pooled, rng=rng)
-        self.hidden = SharedMLP((pooled, *narrow(_TRANSFORM_HEAD, narrower)), rng=rng)
-        self.last = affine_map(self.hidden.maps[-1].out_features, dim * dim, rng=rng)  # type: ignore[arg-type]
+        widths = (pooled, *narrow(_TRANSFORM_HEAD, narrower))
+        self.hidden = SharedMLP(widths, rng=rng)
+        self.last = affine_map(widths[-1], dim * dim, rng=rng)
 
     def forward(self, rows: Float[Tensor, "rows dim"], sizes: tuple[int, ...]) -> Float[Tensor, "clouds dim dim"]:
         """Return the matrices."""
