@@ -8,7 +8,15 @@ import torch
 
 from intertwine.errors import ConfigError, DataError, NumericsError, ShapeError
 from intertwine.groups import O
-from intertwine.points import Mesh, nearest_neighbours, normalise, pad_meshes, read_meshes, sample_surface
+from intertwine.points import (
+    Mesh,
+    nearest_neighbours,
+    normalise,
+    pad_meshes,
+    ragged_neighbours,
+    read_meshes,
+    sample_surface,
+)
 from intertwine.training import find_data
 
 SQUARE = torch.tensor([[0, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0]], dtype=torch.float64)
@@ -170,6 +178,21 @@ def test_too_few_points_are_named(rng):
     with pytest.raises(ShapeError, match="batch"):
         nearest_neighbours(points[0], 2)
     assert nearest_neighbours(points[:0], 2).shape == (0, 5, 2)
+
+
+def test_neighbours_in_one_tensor_are_those_of_each_cloud(rng):
+    """Clouds of different sizes whose points are shuffled, against a slow search among the points of each."""
+    points = torch.randn(30, 3, dtype=torch.float64, generator=rng)
+    batch = torch.tensor([0, 2, 2, 3, 3, 3])[torch.arange(30) % 6]  # cloud 1 is empty
+    for rows, want in zip(
+        ragged_neighbours(points, 4, batch), slow_neighbours(points, 30, [True] * 30, True), strict=True
+    ):
+        own = [j for j in want if batch[j] == batch[want[0]]]
+        assert rows.tolist() == own[:4]
+    with pytest.raises(ShapeError) as caught:
+        ragged_neighbours(points, 6, batch)
+    assert caught.value.got["cloud"] == 0
+    assert ragged_neighbours(points[:0], 4, batch[:0]).shape == (0, 4)
 
 
 # --- sizes ------------------------------------------------------------------------------------------------

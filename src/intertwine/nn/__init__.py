@@ -12,6 +12,7 @@ from intertwine.nn.perceptron import affine_map, perceptron
 from intertwine.nn.pointnet import PointNet
 from intertwine.nn.radial import BesselBasis, CosineCutoff, GaussianBasis, PolynomialCutoff, RadialNetwork
 from intertwine.nn.radial_field import RadialFieldLayer
+from intertwine.nn.vector_blocks import VNInvariants, vector_block
 from intertwine.nn.vector_deepsets import VectorDeepSets, VectorFeatures
 from intertwine.nn.vector_neurons import VNBatchNorm, VNLeakyReLU, VNLinear, VNMaxPool, VNMeanPool
 
@@ -34,6 +35,7 @@ __all__ = [
     "RadialNetwork",
     "TypedLinear",
     "VNBatchNorm",
+    "VNInvariants",
     "VNLeakyReLU",
     "VNLinear",
     "VNMaxPool",
@@ -43,4 +45,5 @@ __all__ = [
     "affine_map",
     "message_passing",
     "perceptron",
+    "vector_block",
 ]

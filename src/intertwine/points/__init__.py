@@ -3,7 +3,7 @@
 from intertwine.points.clouds import CLOUD_SUFFIXES, Cloud, cloud_bytes, read_cloud, write_cloud
 from intertwine.points.farthest import FarthestPoints, farthest_points
 from intertwine.points.meshes import MESH_SUFFIXES, Mesh, has_faces, pad_meshes, read_mesh, read_meshes
-from intertwine.points.neighbours import nearest_neighbours
+from intertwine.points.neighbours import nearest_neighbours, ragged_neighbours
 from intertwine.points.normalise import Normalised, normalise
 from intertwine.points.ragged import check_clouds, cloud_sizes, pad_clouds
 from intertwine.points.surface import SurfaceSample, place_on_faces, sample_surface, triangle_areas
@@ -26,6 +26,7 @@ __all__ = [
     "pad_clouds",
     "pad_meshes",
     "place_on_faces",
+    "ragged_neighbours",
     "read_cloud",
     "read_mesh",
     "read_meshes",

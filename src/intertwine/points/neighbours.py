@@ -5,8 +5,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intertwine.errors import NumericsError, ShapeError
+from intertwine.points.ragged import pad_clouds
 
-__all__ = ["nearest_neighbours"]
+__all__ = ["nearest_neighbours", "ragged_neighbours"]
 
 _FEW = 8
 """Coordinates up to which distances are sums of squared differences, exact for coincident points; beyond it the sum of
@@ -63,6 +64,34 @@ def nearest_neighbours(
             # distances below zero, from rounding, stay behind the point itself
             distances.diagonal(start, 1, 2).fill_(-torch.inf if include_self else torch.inf)
             found[first : first + clouds, start : start + rows] = distances.topk(k, dim=-1, largest=False).indices
+    return found
+
+
+def ragged_neighbours(
+    points: Float[Tensor, "points d"], k: int, batch: Int64[Tensor, " points"]
+) -> Int64[Tensor, "points k"]:
+    """Return the ``k`` nearest points of each point in its own cloud, itself first, for clouds in one tensor.
+
+    Args:
+        points: coordinates or features of all clouds.
+        k: how many neighbours.
+        batch: the cloud of each point.
+
+    Returns:
+        Places in the tensor of all points. Errors are those of `nearest_neighbours`.
+
+    Example:
+        >>> ragged_neighbours(torch.tensor([[0.0], [5.0], [1.0], [7.0]]), 2, torch.tensor([0, 1, 0, 1]))
+        tensor([[0, 2],
+                [1, 3],
+                [2, 0],
+                [3, 1]])
+    """
+    index, mask = pad_clouds(batch)
+    found = batch.new_empty(len(points), k)
+    if len(points):
+        near = nearest_neighbours(points[index], k, mask)
+        found[index[mask]] = index.gather(1, near.flatten(1)).view_as(near)[mask]
     return found
 
 

@@ -11,8 +11,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from intertwine.groups import SE, E, SymmetricGroup
-from intertwine.nn import VNBatchNorm, VNLeakyReLU, VNLinear, VNMeanPool
+from intertwine.nn import VNLinear, VNMeanPool
 from intertwine.nn.edge_conv import edge_features
+from intertwine.nn.vector_blocks import vector_block
 from intertwine.points import nearest_neighbours
 from intertwine.representations import Permuted, Point, Vector
 from intertwine.symmetry import Symmetry
@@ -39,12 +40,12 @@ class VNPointNetNormals(Pretrained, nn.Module):
         self.settings = settings
         trunk = tuple(max(width // 3, 1) for width in narrow(TRUNK, settings.narrower))
         head = tuple(max(width // 3, 1) for width in narrow(HEAD, settings.narrower))
-        self.edges = _block(3 if settings.cross_products else 2, trunk[0], rng=rng)
-        self.trunk = nn.ModuleList(_block(a, b, rng=rng) for a, b in pairwise(trunk[:-1]))
-        self.wide = _block(trunk[-2], trunk[-1], active=False, rng=rng)
+        self.edges = vector_block(3 if settings.cross_products else 2, trunk[0], rng=rng)
+        self.trunk = nn.ModuleList(vector_block(a, b, rng=rng) for a, b in pairwise(trunk[:-1]))
+        self.wide = vector_block(trunk[-2], trunk[-1], active=False, rng=rng)
         self.pool = VNMeanPool()
         sizes = (2 * trunk[-1] + sum(trunk[:-1]), *head)
-        self.head = nn.Sequential(*(_block(a, b, rng=rng) for a, b in pairwise(sizes)))
+        self.head = nn.Sequential(*(vector_block(a, b, rng=rng) for a, b in pairwise(sizes)))
         self.last = VNLinear(head[-1], 1, rng=rng)
 
     @property
@@ -77,8 +78,3 @@ class VNPointNetNormals(Pretrained, nn.Module):
         pooled = self.pool(wide, mask).unsqueeze(1).expand_as(wide)
         found = self.last(self.head(torch.cat([pooled, *features, wide], dim=-1))).squeeze(-1)
         return nn.functional.normalize(found, dim=-1)
-
-
-def _block(inputs: int, outputs: int, *, active: bool = True, rng: torch.Generator | None = None) -> nn.Sequential:
-    layers: list[nn.Module] = [VNLinear(inputs, outputs, rng=rng), VNBatchNorm(outputs)]
-    return nn.Sequential(*layers, *([VNLeakyReLU(outputs, rng=rng)] if active else []))
