@@ -63,7 +63,7 @@ def test_bad_files_are_refused_in_words(run, tmp_path, capsys):
     assert "not finite" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("network", ["apen", "fa_pointnet", "pointnet"])
+@pytest.mark.parametrize("network", ["apen", "fa_pointnet", "pointnet", "dgcnn", "vn_pointnet"])
 @pytest.mark.parametrize("name", ["human-parts", "human-subjects"])
 def test_every_network_learns(name, network):
     """The loss on one batch falls: classes are learnt, and votes where there are any."""

@@ -16,7 +16,7 @@ SYSTEM = System(
     predict=".predict:predict_files",
     report=".report:sections",
     reproduce=".reproduce:reproduce",
-    models=(".model:APEN", ".model:PointNet"),
+    models=(".model:APEN", ".model:PointNet", ".model:DGCNN", ".model:VNPointNet"),
     recipes={
         "human-parts": RecipeInfo("Body parts of moving bodies, left and right as one", ("apen_human",)),
         "human-parts-22": RecipeInfo("Body parts of moving bodies, left and right apart", ("apen_human",)),

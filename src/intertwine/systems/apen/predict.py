@@ -13,7 +13,7 @@ from intertwine.errors import ConfigError, NumericsError
 from intertwine.points import Cloud, read_cloud, write_cloud
 from intertwine.reporting.colours import class_colours
 from intertwine.reporting.files import write_json
-from intertwine.systems.apen.model import APEN, PointNet
+from intertwine.systems.apen.model import APEN, Baseline
 from intertwine.training.inference import load_model, prediction_paths
 
 __all__ = ["Labelled", "label_cloud", "predict_files"]
@@ -85,7 +85,7 @@ def predict_files(
 
 
 @torch.no_grad()
-def label_cloud(model: APEN | PointNet, cloud: Cloud) -> Labelled:
+def label_cloud(model: APEN | Baseline, cloud: Cloud) -> Labelled:
     """Return the class of each point of a cloud, and its parts.
 
     Raises:

@@ -15,8 +15,9 @@ Initial = Literal["voronoi_fps", "kmeans", "knn_patches", "uniform_random", "sin
 class ModelSettings:
     """The network: how it divides a cloud into parts, and its sizes. No published code exists: sizes are ours."""
 
-    network: Literal["apen", "fa_pointnet", "pointnet"] = "apen"
-    """APEN, or what it is compared with: a PointNet averaged over the frames of the whole cloud, and one without."""
+    network: Literal["apen", "fa_pointnet", "pointnet", "dgcnn", "vn_pointnet"] = "apen"
+    """APEN, or what it is compared with: a PointNet averaged over the frames of the whole cloud, one without, edge
+    convolutions, and a PointNet of vector neurons."""
     task: Literal["segment", "classify"] = "segment"
     """A class for each point, or one for each cloud."""
     classes: int = 14
@@ -63,6 +64,8 @@ class ModelSettings:
     """Widths of the layers between features and classes."""
     context: int = 0
     """Features of where parts lie to each other, which follow common motions only; 0 keeps the network strict."""
+    neighbours: int = 20
+    """Points that edges of a point lead to, itself among them (dgcnn, vn_pointnet)."""
     norm: Literal["layer", "batch", "none"] = "layer"
     """Normalisation of hidden features."""
     activation: Literal["silu", "relu"] = "silu"
@@ -90,6 +93,7 @@ class ModelSettings:
             hidden=(self.hidden >= 1, "at least 1"),
             head=(min(self.head, default=1) >= 1, "numbers of at least 1"),
             context=(self.context >= 0, "at least 0"),
+            neighbours=(self.neighbours >= 1, "at least 1"),
             variant=(
                 self.variant == "hard" or self.partition == "predicted",
                 "hard where partitions are not predicted",

@@ -14,7 +14,7 @@ from intertwine.symmetry.check import check_module
 from intertwine.systems.apen.data import ApenData, CloudSet, PartBatch
 from intertwine.systems.apen.evaluate.pieces import measure_pieces
 from intertwine.systems.apen.metrics import cloud_metrics, instance_metrics, segmentation_metrics
-from intertwine.systems.apen.model import APEN, PointNet
+from intertwine.systems.apen.model import APEN, Baseline
 from intertwine.training.evaluation import Measured, evaluate_sets
 from intertwine.training.run import Run
 
@@ -37,7 +37,7 @@ def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
     data = ApenData(recipe)
     data.setup("test")
 
-    def measure(model: APEN | PointNet, clouds: CloudSet) -> Measured:
+    def measure(model: APEN | Baseline, clouds: CloudSet) -> Measured:
         return measure_set(model, clouds, recipe.training.evaluation_batch_size, data.class_names, device)
 
     return evaluate_sets(run, data.test_sets, measure, device=device)
@@ -45,7 +45,7 @@ def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
 
 @torch.no_grad()
 def measure_set(
-    model: APEN | PointNet, clouds: CloudSet, batch_size: int, class_names: tuple[str, ...], device: str = "cpu"
+    model: APEN | Baseline, clouds: CloudSet, batch_size: int, class_names: tuple[str, ...], device: str = "cpu"
 ) -> Measured:
     """Return all scores of a network on clouds, and what the pictures of the report are drawn from.
 
@@ -83,7 +83,7 @@ def measure_set(
     return Measured(values, len(clouds), arrays, {"largest class": tally.largest_class(segments)})
 
 
-def apply_network(model: APEN | PointNet, batch: PartBatch) -> dict[str, Tensor]:
+def apply_network(model: APEN | Baseline, batch: PartBatch) -> dict[str, Tensor]:
     """Return what a network finds, given the true parts where its settings ask for them."""
     if isinstance(model, APEN) and model.settings.partition == "oracle":
         return model(**batch.inputs(), true_part=batch.instances)

@@ -14,7 +14,7 @@ from torchmetrics import MetricCollection
 from intertwine.errors import ConfigError, DataError
 from intertwine.systems.apen.data import ApenData, PartBatch
 from intertwine.systems.apen.metrics import cloud_metrics, segmentation_metrics
-from intertwine.systems.apen.model import APEN, PointNet
+from intertwine.systems.apen.model import APEN, DGCNN, Baseline, PointNet, VNPointNet
 from intertwine.systems.apen.settings import ApenRecipe, LossSettings, ModelSettings
 from intertwine.systems.apen.training.matching import matched_parts
 from intertwine.training.module import TrainingModule
@@ -26,9 +26,9 @@ __all__ = ["ApenTraining", "build_network", "make_module", "vote_loss"]
 class ApenTraining(TrainingModule):
     """Trains a network on the classes of points or clouds and, where it divides clouds, on the centres of parts."""
 
-    model: APEN | PointNet
+    model: APEN | Baseline
 
-    def __init__(self, model: APEN | PointNet, settings: TrainingSettings, loss: LossSettings) -> None:
+    def __init__(self, model: APEN | Baseline, settings: TrainingSettings, loss: LossSettings) -> None:
         self.task = model.settings.task
         super().__init__(model, settings)
         self.weights = loss
@@ -91,7 +91,7 @@ def vote_loss(votes: Tensor, batch: PartBatch) -> Tensor:
     return (votes - batch.centres).abs().sum(-1).mean(-1).sum()
 
 
-def build_network(settings: ModelSettings, *, rng: torch.Generator | None = None) -> APEN | PointNet:
+def build_network(settings: ModelSettings, *, rng: torch.Generator | None = None) -> APEN | Baseline:
     """Return the untrained network that settings name.
 
     Raises:
@@ -101,9 +101,11 @@ def build_network(settings: ModelSettings, *, rng: torch.Generator | None = None
         return APEN(settings, rng=rng)
     if settings.network == "fa_pointnet":
         return APEN(replace(settings, initial="whole", partition="fixed", variant="hard"), rng=rng)
-    if settings.network == "pointnet":
-        return PointNet(settings, rng=rng)
-    raise ConfigError("there is no such network", got=settings.network, expected="apen, fa_pointnet or pointnet")
+    baselines = {"pointnet": PointNet, "dgcnn": DGCNN, "vn_pointnet": VNPointNet}
+    if settings.network not in baselines:
+        expected = ", ".join(("apen", "fa_pointnet", *baselines))
+        raise ConfigError("there is no such network", got=settings.network, expected=expected)
+    return baselines[settings.network](settings, rng=rng)
 
 
 def make_module(recipe: ApenRecipe, data: ApenData, *, rng: torch.Generator) -> ApenTraining:
