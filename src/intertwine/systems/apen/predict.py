@@ -7,14 +7,16 @@ from typing import Any, Literal, final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 
 from intertwine.errors import ConfigError, NumericsError
 from intertwine.points import Cloud, read_cloud, write_cloud
 from intertwine.reporting.colours import class_colours
 from intertwine.reporting.files import write_json
+from intertwine.systems.apen.data import find_floor, leave_out, make_batch, restore
 from intertwine.systems.apen.model import APEN, Baseline
-from intertwine.training.inference import load_model, prediction_paths
+from intertwine.training.inference import find_run, load_model, prediction_paths
+from intertwine.training.sampling import generator
 
 __all__ = ["Labelled", "label_cloud", "predict_files"]
 
@@ -26,13 +28,15 @@ class Labelled:
 
     Args:
         labels: class of each point; the class of the cloud at each where clouds are classified.
-        probability: of that class.
+        probability: of that class; 1 for points that the network did not see.
         parts: the last partition, if the network divides clouds.
+        seen: points that the network saw; others are floor, of class 0.
     """
 
     labels: Int64[np.ndarray, " points"]
     probability: Float[np.ndarray, " points"]
     parts: Int64[np.ndarray, " points"] | None
+    seen: Bool[np.ndarray, " points"]
 
 
 def predict_files(
@@ -46,7 +50,9 @@ def predict_files(
     """Write ``NAME.predicted.ply`` (``.npz`` for an ``.npz``) for each cloud, with a label and a colour at each point.
 
     Where the network divides clouds, ``NAME.predicted.json`` beside it says how many parts there are and how sure they
-    are. All files are read before anything is computed. Coordinates are in the unit of the training data.
+    are. All files are read before anything is computed. Coordinates are in the unit of the training data. Where the
+    recipe of a run leaves out the floor, it is left out here too, and its points have class 0; the folder of a saved
+    model knows no recipe, and leaves nothing out.
 
     Args:
         run: anything that `load_model` takes.
@@ -69,15 +75,23 @@ def predict_files(
             expected="classes",
             fix="train a recipe of apen with model.network apen and model.partition predicted",
         )
+    run_known = find_run(run)
+    data = None if run_known is None else run_known.recipe().data
     clouds = [read_cloud(path) for path in paths]
     written: list[Path] = []
     for cloud, path in zip(clouds, paths.values(), strict=True):
-        found = label_cloud(model, cloud)
+        floor = None
+        if data is not None and data.remove_floor:
+            rng = generator(data.seed, "floor", cloud.name)
+            floor = find_floor(cloud.name, torch.from_numpy(cloud.points), data, rng)
+        found = label_cloud(model, cloud, floor)
         labels = found.labels if write == "classes" or found.parts is None else found.parts
         written.append(write_cloud(path, replace(cloud, labels=labels, colours=class_colours(labels))))
         counts = {str(label): int(n) for label, n in zip(*np.unique(found.labels, return_counts=True), strict=True)}
         about: dict[str, Any] = {"points": len(cloud), "points_by_class": counts}
-        about["mean_probability"] = float(found.probability.mean())
+        about["mean_probability"] = float(found.probability[found.seen].mean())
+        if floor is not None:
+            about["floor_points"] = int(floor.sum())
         if found.parts is not None:
             about["parts"] = int(found.parts.max()) + 1
         written.append(write_json(path.with_suffix(".json"), about))
@@ -85,14 +99,22 @@ def predict_files(
 
 
 @torch.no_grad()
-def label_cloud(model: APEN | Baseline, cloud: Cloud) -> Labelled:
+def label_cloud(model: APEN | Baseline, cloud: Cloud, floor: Bool[torch.Tensor, " points"] | None = None) -> Labelled:
     """Return the class of each point of a cloud, and its parts.
+
+    Args:
+        model: in evaluation mode.
+        cloud: to be labelled.
+        floor: points that the network does not see; they have class 0 and a part of their own.
 
     Raises:
         NumericsError: if a score is not a finite number.
     """
     weight = next(model.parameters())
-    found = model(torch.from_numpy(cloud.points).to(weight))
+    batch = make_batch(torch.from_numpy(cloud.points), torch.zeros(len(cloud), dtype=torch.int64), 1)
+    batch = batch if floor is None else leave_out(batch, floor)
+    found = model(batch.positions.to(weight))
+    found, _ = restore(found, batch, segments=model.settings.task == "segment")
     scores = found["logits"].double().softmax(-1).cpu()
     if not scores.isfinite().all():
         raise NumericsError(
@@ -102,7 +124,8 @@ def label_cloud(model: APEN | Baseline, cloud: Cloud) -> Labelled:
         )
     best = scores.max(-1)
     labels, probability = best.indices.numpy(), best.values.numpy()
-    if len(labels) != len(cloud):
+    if model.settings.task == "classify":
         labels, probability = np.repeat(labels, len(cloud)), np.repeat(probability, len(cloud))
+    seen = np.ones(len(cloud), bool) if batch.kept is None else batch.kept.numpy()
     parts = found["parts"][-1].cpu().numpy() if "parts" in found else None
-    return Labelled(labels, probability, parts)
+    return Labelled(labels, np.where(seen, probability, 1.0), parts, seen)

@@ -146,6 +146,13 @@ class DataSettings:
     """Files and folders of labelled clouds to train on (files); of its splits (multibody), such as `train`."""
     test: tuple[str, ...] = ()
     """Files and folders of labelled clouds to test on (files); of its splits (multibody), such as `test`."""
+    remove_floor: bool = False
+    """Whether networks see scans of rooms without their floor; its points count in scores as class 0, the background.
+    APEN needs no such help."""
+    floor_distance: float = 0.02
+    """How far points of the floor are from its plane at most, in the unit of length."""
+    up: Literal["x", "y", "z"] = "z"
+    """The coordinate of scans that grows upward, where a floor is sought."""
     augmentation: Literal["none", "rotations", "piecewise"] = "none"
     """Random motions of each training cloud, or of each of its parts: what networks without symmetry need."""
     axis: Literal["any", "x", "y", "z"] = "any"
@@ -165,6 +172,8 @@ class DataSettings:
             configuration=(self.configuration >= 0, "at least 0"),
             train=(named, f"names to train on, which {self.source} needs"),
             shift=(self.shift >= 0, "at least 0"),
+            remove_floor=(not self.remove_floor or self.source in ("rooms", "dynlab", "files"), "false: no floor here"),
+            floor_distance=(self.floor_distance > 0, "more than 0"),
         )
         if self.source == "human" and self.points is None:
             check_fields(self, points=(False, "a number: a body is a surface, of which points are drawn"))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -32,6 +32,8 @@ class PartBatch(TensorBatch):
         instances: true part of each point; parts never cross clouds, and are numbered from 0 without gaps.
         centres: centroid of the points of its part, for each point.
         subjects: class of each cloud.
+        whole: the batch with the points that were left out, such as those of a floor; none where all are there.
+        kept: which points of it are in this one.
     """
 
     positions: Float[Tensor, "points 3"]
@@ -41,6 +43,8 @@ class PartBatch(TensorBatch):
     instances: Int64[Tensor, " points"] | None = None
     centres: Float[Tensor, "points 3"] | None = None
     subjects: Int64[Tensor, " clouds"] | None = None
+    whole: "PartBatch | None" = None
+    kept: Bool[Tensor, " all"] | None = None
 
     def inputs(self) -> dict[str, Tensor]:
         """Return the arguments of ``forward``, by name."""

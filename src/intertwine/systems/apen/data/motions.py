@@ -57,7 +57,8 @@ class RandomMotions:
             return turned + (centres + shifts)[index]
 
         known = None if batch.centres is None else moved(batch.centres)
-        return replace(batch, positions=moved(batch.positions), centres=known)
+        # points that were left out do not move along
+        return replace(batch, positions=moved(batch.positions), centres=known, whole=None, kept=None)
 
     def _draw(self, count: int, rng: torch.Generator) -> tuple[Float[Tensor, "count 3 3"], Float[Tensor, "count 3"]]:
         if self.axis == "any":

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from intertwine.errors import DataError
 from intertwine.systems.apen.data.batch import CloudSet, PartBatch, make_batch
+from intertwine.systems.apen.data.left_out import leave_out
 
 __all__ = ["Scan", "ScanClouds", "make_scan", "one_shot"]
 
@@ -25,6 +26,7 @@ class Scan:
         labels: class of each point.
         parts: true part of each point, by any number.
         subject: class of the cloud.
+        floor: points that networks do not see.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Scan:
     labels: Int64[Tensor, " points"] | None = None
     parts: Int64[Tensor, " points"] | None = None
     subject: int | None = None
+    floor: Bool[Tensor, " points"] | None = None
 
 
 def make_scan(name: str, points: Any, labels: Any = None, parts: Any = None) -> Scan:
@@ -60,7 +63,7 @@ def make_scan(name: str, points: Any, labels: Any = None, parts: Any = None) -> 
 
 
 class ScanClouds(CloudSet):
-    """Scans as clouds: all points of each, or some that are drawn without putting back.
+    """Scans as clouds: all points of each, or some that are drawn without putting back; without those of a known floor.
 
     Args:
         scans: all with labels or none, all with parts or none, all with a subject or none.
@@ -74,7 +77,7 @@ class ScanClouds(CloudSet):
         super().__init__([scan.name for scan in scans])
         self.scans = list(scans)
         self.points = points
-        for key in ("labels", "parts", "subject"):
+        for key in ("labels", "parts", "subject", "floor"):
             lacking = [scan.name for scan in scans if getattr(scan, key) is None]
             if lacking and len(lacking) != len(scans):
                 raise DataError(
@@ -96,7 +99,7 @@ class ScanClouds(CloudSet):
             return torch.cat([values[index] for values, index in zip(held, chosen, strict=True)])
 
         points, subjects = joined("points"), [scan.subject for scan in scans if scan.subject is not None]
-        return make_batch(
+        batch = make_batch(
             points,  # pyright: ignore[reportArgumentType] - every scan has points
             torch.arange(len(scans)).repeat_interleave(sizes),
             len(scans),
@@ -104,6 +107,8 @@ class ScanClouds(CloudSet):
             parts=joined("parts"),
             subjects=torch.tensor(subjects) if len(subjects) == len(scans) else None,
         )
+        floor = joined("floor")
+        return batch if floor is None else leave_out(batch, floor)
 
     def _chosen(self, count: int, rng: torch.Generator) -> Int64[Tensor, " points"]:
         if self.points is None or self.points >= count:

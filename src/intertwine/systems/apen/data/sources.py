@@ -13,6 +13,7 @@ from intertwine.errors import DataError
 from intertwine.systems.apen.data.batch import CloudSet
 from intertwine.systems.apen.data.dynlab import read_dynlab
 from intertwine.systems.apen.data.files import folder_classes, read_scans
+from intertwine.systems.apen.data.floor import find_floors
 from intertwine.systems.apen.data.human import read_bodies
 from intertwine.systems.apen.data.human_clouds import HumanClouds, split_bodies
 from intertwine.systems.apen.data.multibody import read_multibody, read_multibody_item
@@ -102,9 +103,9 @@ def _one_shot(scans: Sequence[Scan], names: tuple[str, ...], settings: DataSetti
     test = [others[place] for place in _some(len(others), settings, "test")] if others else []
     points = settings.evaluation_points
     return CloudSplit(
-        ScanClouds(learnt, settings.points),
-        ScanClouds(learnt, points),
-        ScanClouds(test, points) if test else None,
+        _scans(learnt, settings.points, settings),
+        _scans(learnt, points, settings),
+        _scans(test, points, settings) if test else None,
         names,
         (),
     )
@@ -143,12 +144,17 @@ def _divided(
     points = settings.evaluation_points
     tested = [test[place] for place in _some(len(test), settings, "test")] if test else []
     return CloudSplit(
-        ScanClouds([train[place] for place in first], settings.points),
-        ScanClouds([train[place] for place in second], points),
-        ScanClouds(tested, points) if tested else None,
+        _scans([train[place] for place in first], settings.points, settings),
+        _scans([train[place] for place in second], points, settings),
+        _scans(tested, points, settings) if tested else None,
         point_classes,
         cloud_classes,
     )
+
+
+def _scans(scans: Sequence[Scan], points: int | None, settings: DataSettings) -> ScanClouds:
+    known = find_floors(scans, settings) if settings.remove_floor else scans
+    return ScanClouds(known, points)
 
 
 def _held_out(count: int, settings: DataSettings) -> tuple[list[int], list[int]]:

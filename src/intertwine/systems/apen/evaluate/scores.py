@@ -11,7 +11,7 @@ from intertwine.partitions import mixing
 from intertwine.reporting import Evaluation
 from intertwine.symmetry import CheckReport
 from intertwine.symmetry.check import check_module
-from intertwine.systems.apen.data import ApenData, CloudSet, PartBatch
+from intertwine.systems.apen.data import ApenData, CloudSet, PartBatch, restore
 from intertwine.systems.apen.evaluate.pieces import measure_pieces
 from intertwine.systems.apen.metrics import cloud_metrics, instance_metrics, segmentation_metrics
 from intertwine.systems.apen.model import APEN, Baseline
@@ -65,12 +65,14 @@ def measure_set(
     for batch in clouds.batches(batch_size):
         moved = batch.to(device, weight.dtype)
         found = apply_network(model, moved)
-        scores.update(found["logits"].cpu(), batch)
-        tally.add(found, batch, segments)
+        complete, whole = restore(found, batch, segments=segments)
+        scores.update(complete["logits"].cpu(), whole)
+        tally.add_classes(complete["logits"], whole, segments)
+        tally.add_parts(found, batch)
         if isinstance(model, APEN) and model.divides and batch.instances is not None:
-            instance_scores.update(found["parts"][-1].cpu(), batch)
+            instance_scores.update(complete["parts"][-1].cpu(), whole)
         if not arrays:
-            arrays = _shown(found, batch, segments)
+            arrays = _shown(complete, whole, segments)
             if isinstance(model, APEN) and moved.instances is not None:
                 rng = torch.Generator().manual_seed(0)
                 report = measure_pieces(model, moved.positions, moved.graph_index, moved.instances, rng=rng)
@@ -119,11 +121,13 @@ class _Tally:
         self.unsure: np.ndarray | None = None
         self.points = 0
 
-    def add(self, found: Mapping[str, Tensor], batch: PartBatch, segments: bool) -> None:
+    def add_classes(self, logits: Tensor, batch: PartBatch, segments: bool) -> None:
         truth = batch.labels if segments else batch.subjects
         if truth is not None:
-            place = truth.cpu().numpy() * len(self.confusion) + found["logits"].argmax(-1).cpu().numpy()
+            place = truth.cpu().numpy() * len(self.confusion) + logits.argmax(-1).cpu().numpy()
             self.confusion += np.bincount(place, minlength=self.confusion.size).reshape(self.confusion.shape)
+
+    def add_parts(self, found: Mapping[str, Tensor], batch: PartBatch) -> None:
         if "parts" not in found or batch.instances is None:
             return
         parts = found["parts"].cpu()

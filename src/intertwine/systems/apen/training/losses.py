@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from torchmetrics import MetricCollection
 
 from intertwine.errors import ConfigError, DataError
-from intertwine.systems.apen.data import ApenData, PartBatch
+from intertwine.systems.apen.data import ApenData, PartBatch, restore
 from intertwine.systems.apen.metrics import cloud_metrics, segmentation_metrics
 from intertwine.systems.apen.model import APEN, DGCNN, Baseline, PointNet, VNPointNet
 from intertwine.systems.apen.settings import ApenRecipe, LossSettings, ModelSettings
@@ -42,7 +42,8 @@ class ApenTraining(TrainingModule):
         with torch.no_grad():
             found = self._outputs(batch)
             if metrics is not None:
-                metrics.update(found["logits"], batch)
+                complete, whole = restore(found, batch, segments=self.task == "segment")
+                metrics.update(complete["logits"], whole)
             return self._terms(found, batch)
 
     def metrics(self) -> MetricCollection:
