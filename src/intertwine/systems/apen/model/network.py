@@ -35,6 +35,8 @@ class APEN(Pretrained, nn.Module):
     motions of the parts the same holds up to an error that the partitions bound: by the probability that the first one
     mixes parts, and by the uncertainty of the predicted ones.
 
+    Partitions that are drawn are drawn anew in each call while training, and are always the same in evaluation.
+
     Args:
         settings: of the network.
         rng: generator of the initial weights.
@@ -113,6 +115,7 @@ class APEN(Pretrained, nn.Module):
         check_clouds("positions", positions, batch)
         part = self._first(positions, batch, true_part, first_part)
         predictions = []
+        rng = self._generator(1) if self.settings.variant == "sample" else None
         members = Memberships.of(part)
         vectors = positions.new_zeros(len(positions), 0, 3)
         scalars = positions.new_ones(len(positions), 1)
@@ -123,7 +126,7 @@ class APEN(Pretrained, nn.Module):
             vectors, scalars = found["vectors"], found["scalars"] + scalars if same else found["scalars"]
             if self.settings.partition == "predicted":
                 prediction = predict_partition(
-                    found["votes"], batch, part, sigma, self.settings, training=self.training
+                    found["votes"], batch, part, sigma, self.settings, training=self.training, rng=rng
                 )
                 predictions.append(prediction)
                 part, members = prediction.part, prediction.members
@@ -169,11 +172,14 @@ class APEN(Pretrained, nn.Module):
         rng, cells = None, self.settings.cells
         drawn: int | Tensor | None = cells
         if self.settings.initial == "uniform_random" or (self.training and self.settings.vary_cells):
-            # draws depend on torch's own generator, as dropout does
-            rng = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
+            rng = self._generator(0)
         if self.training and self.settings.vary_cells and cells is None:
             drawn = drawn_parts(cloud_sizes(batch), rng)  # pyright: ignore[reportArgumentType] - it is there
         return compact_ids(initial_partition(self.settings.initial, positions, batch, drawn, rng=rng), batch)
+
+    def _generator(self, purpose: int) -> torch.Generator:
+        """Return a source of draws: that of torch decides while training, as for dropout; evaluation repeats itself."""
+        return torch.Generator().manual_seed(int(torch.randint(2**31, ())) if self.training else purpose)
 
     def _layer(self, place: int, rng: torch.Generator | None) -> PiecewiseFrameAverage:
         settings = self.settings
