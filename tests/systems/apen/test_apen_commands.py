@@ -30,11 +30,18 @@ def test_a_run_is_evaluated_checked_and_reported(run, capsys):
     name = found.sets[0]
     assert 0 <= found.row(name, "miou").value <= 1
     assert found.array(name, "parts").shape[0] == found.array(name, "votes").shape[0] + 1
-    assert found.array(name, "parts_per_cloud")[0] >= found.array(name, "parts_per_cloud")[-1]
+    counts = found.array(name, "layers_parts")
+    assert len(counts) == 3
+    assert counts[0] >= counts[-1]
+    for key in ("mixed_clouds", "mixed_cells", "mixed_points", "rank0", "rank1", "rank2", "repeated"):
+        assert found.row(name, f"layer0/{key}").value == found.array(name, f"layers_{key}")[0]
+    for key in ("delta", "uncertainty", "vote_distance"):
+        assert found.row(name, f"layer0/{key}") is None
+        assert found.row(name, f"layer2/{key}").value == found.array(name, f"layers_{key}")[1]
     assert main(["check", str(run)]) == 0
     assert main(["report", str(run)]) == 0
     page = (run / "report.html").read_text()
-    for words in ("Partitions.", "true classes", "Votes of the last layer"):
+    for words in ("Partitions.", "Degenerate parts", "true classes", "Votes of the last layer"):
         assert words in page
 
 

@@ -191,7 +191,7 @@ def test_partitions_that_mix():
     metrics = partition_metrics()
     metrics.update(parts, truth)
     found = {name: float(value) for name, value in metrics.compute().items()}
-    assert found == pytest.approx({"mixed_cells": 1 / 6, "mixed_clouds": 1 / 3, "parts": 2.0})
+    assert found == pytest.approx({"mixed_cells": 1 / 6, "mixed_clouds": 1 / 3, "mixed_points": 1 / 4, "parts": 2.0})
 
 
 def test_numbers_of_parts_may_recur_in_other_clouds_when_they_are_counted():

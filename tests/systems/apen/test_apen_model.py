@@ -10,7 +10,6 @@ from intertwine.errors import ConfigError, NumericsError, ShapeError
 from intertwine.groups import SE, E
 from intertwine.partitions import is_subpartition
 from intertwine.symmetry import equivariance_error
-from intertwine.systems.apen.evaluate.pieces import measure_pieces
 from intertwine.systems.apen.model import APEN, PointNet
 from intertwine.systems.apen.reproduce.bound import bound_example
 from intertwine.systems.apen.settings import ModelSettings
@@ -65,7 +64,7 @@ def test_whole_clouds_may_move(group, context):
 def test_true_parts_may_move_on_their_own(group):
     points, batch, true = clouds()
     model = scattered(network(partition="oracle", group=group))
-    report = measure_pieces(model, points, batch, true, rng=torch.Generator().manual_seed(0))
+    report = model.equivariance_report(points, batch, true_part=true, rng=torch.Generator().manual_seed(0))
     assert report.error < 1e-8
     assert report.vote_error < 1e-8
     assert report.mixed_points == (0.0,) * 4
@@ -74,7 +73,7 @@ def test_true_parts_may_move_on_their_own(group):
 def test_partitions_that_mix_parts_break_the_law():
     points, batch, true = clouds()
     whole = scattered(network(partition="fixed", initial="whole"))
-    report = measure_pieces(whole, points, batch, true, rng=torch.Generator().manual_seed(0))
+    report = whole.equivariance_report(points, batch, true_part=true, rng=torch.Generator().manual_seed(0))
     assert report.vote_error > 0.1
     assert report.error > 1e-3
     assert report.mixed_points[0] == 1.0
@@ -84,8 +83,8 @@ def test_context_breaks_the_law_of_pieces_and_not_that_of_clouds():
     points, batch, true = clouds()
     strict, wide = (scattered(network(partition="oracle", context=c)) for c in (0, 6))
     rng = torch.Generator().manual_seed(0)
-    assert measure_pieces(strict, points, batch, true, rng=rng).error < 1e-8
-    assert measure_pieces(wide, points, batch, true, rng=rng).error > 1e-3
+    assert strict.equivariance_report(points, batch, true_part=true, rng=rng).error < 1e-8
+    assert wide.equivariance_report(points, batch, true_part=true, rng=rng).error > 1e-3
 
 
 def test_mirror_images_of_a_part_differ_for_rotations_only():

@@ -11,20 +11,23 @@ from torch import Tensor
 from torchmetrics import Metric, MetricCollection
 
 from intertwine.errors import DataError, MissingExtraError, ShapeError
-from intertwine.partitions import mixing
+from intertwine.partitions import mixing, uncertainty
 from intertwine.systems.apen.data.batch import PartBatch
 from intertwine.training.metrics import Mean
 
 __all__ = [
     "CloudAccuracy",
+    "Delta",
     "InstanceIoU",
     "MeanIoU",
     "MeanUncertainty",
     "MixedCells",
     "MixedClouds",
+    "MixedPoints",
     "PartCount",
     "PointAccuracy",
     "PooledIoU",
+    "VoteDistance",
     "assign",
     "cloud_metrics",
     "instance_metrics",
@@ -58,7 +61,9 @@ def instance_metrics(*, one_to_one: bool = False) -> MetricCollection:
 
 def partition_metrics() -> MetricCollection:
     """Return how a partition mixes true parts (lambda), and its size; all are updated with ``(parts, batch)``."""
-    return _together(mixed_cells=MixedCells(), mixed_clouds=MixedClouds(), parts=PartCount())
+    return _together(
+        mixed_cells=MixedCells(), mixed_clouds=MixedClouds(), mixed_points=MixedPoints(), parts=PartCount()
+    )
 
 
 class MeanIoU(Mean):
@@ -194,6 +199,17 @@ class MixedClouds(Mean):
         return torch.bincount(batch.graph_index[bad], minlength=batch.num_graphs).clamp(max=1).double()
 
 
+class MixedPoints(Mean):
+    """Share of points that are in parts that mix true parts."""
+
+    higher_is_better = False
+
+    def values(self, predictions: Int64[Tensor, " points"], batch: PartBatch) -> Float[Tensor, " points"]:
+        """Return 1 for each point in such a part; errors are those of `MixedClouds`."""
+        ids = torch.unique(predictions, return_inverse=True)[1]
+        return mixing(ids, _known(batch.instances, "true parts", predictions)).mixed[ids].double()
+
+
 class PartCount(Mean):
     """Mean number of parts of a cloud."""
 
@@ -211,6 +227,34 @@ class MeanUncertainty(Mean):
     def values(self, predictions: Float[Tensor, " points"], batch: PartBatch) -> Float[Tensor, " points"]:
         """Return the uncertainty of each point, from the probability of its most probable part."""
         return 1 - predictions.double()
+
+
+class Delta(Mean):
+    """Mean over clouds of the probability that a partition that is drawn differs from the most probable one."""
+
+    higher_is_better = False
+
+    def values(
+        self, predictions: tuple[Float[Tensor, " rows"], Int64[Tensor, " rows"]], batch: PartBatch
+    ) -> Float[Tensor, " clouds"]:
+        """Return the probability of each cloud, of the largest probability of what draws as one, and its cloud."""
+        top, cloud = predictions
+        return uncertainty(top.double().clamp(max=1), cloud, batch.num_graphs)
+
+
+class VoteDistance(Mean):
+    """Mean distance of votes from the centroids of the true parts, in the unit of length."""
+
+    higher_is_better = False
+
+    def values(self, predictions: Float[Tensor, "points 3"], batch: PartBatch) -> Float[Tensor, " points"]:
+        """Return the distance of each vote.
+
+        Raises:
+            DataError: if the true parts are not known.
+        """
+        centres = _known(batch.centres, "centres of the true parts", predictions)
+        return (predictions.double() - centres.double()).norm(dim=-1)
 
 
 def _together(**metrics: Metric) -> MetricCollection:

@@ -27,6 +27,28 @@ _METRICS = {
     "instance_iou": "IoU of parts",
     "piece_error": "error by pieces",
 }
+_MIXING = {
+    "mixed_clouds": "λ: clouds that\nmix true parts",
+    "mixed_cells": "parts that\nmix true ones",
+    "mixed_points": "points in\nsuch parts",
+    "delta": "δ",
+    "uncertainty": "δ of a point",
+}
+_DEGENERATE = {
+    "rank0": "of one point",
+    "rank1": "on a line",
+    "rank2": "in a plane",
+    "repeated": "equal\neigenvalues",
+}
+_PARTITIONS = (
+    "Partitions. λ estimates the probability that a partition mixes true parts, δ is the probability that a draw of a "
+    "cloud's partition differs from the most probable one; both bound the error by pieces. Votes are compared with the "
+    "centroids of true parts, in the unit of length."
+)
+_FRAMES = (
+    "Degenerate parts, mean number in a cloud. Averages over frames of E(3) are exact for parts of one point, on a "
+    "line and in a plane. Where two eigenvalues are equal and not zero, as in a regular triangle, axes are arbitrary."
+)
 _PANELS = {
     "loss": {"training": "train_loss", "validation": "validation_loss"},
     "score": {"validation": "validation_miou", "validation ": "validation_cloud_accuracy"},
@@ -82,18 +104,31 @@ def _scores(folder: Path) -> list[Section]:
 
 
 def _part_tables(found: Evaluation) -> list[Table]:
-    rows = []
+    """Return what partitions do to true parts, layer by layer, and how many parts have no frame of their own."""
+    mixed, degenerate = [], []
     for name in found.sets:
-        counts, mixed = found.array(name, "parts_per_cloud"), found.array(name, "mixed_points")
-        sure = found.array(name, "uncertainty")
-        if counts is None or mixed is None or sure is None:
-            continue
-        for layer, (count, share) in enumerate(zip(counts, mixed, strict=True)):
-            uncertain = "" if layer == 0 else f"{100 * sure[layer - 1]:.2g} %"
-            words = "before the first layer" if layer == 0 else f"after layer {layer}"
-            rows.append([name, words, f"{count:.1f}", f"{100 * share:.1f} %", uncertain])
-    columns = ("test set", "partition", "parts of a cloud", "points in parts\nthat mix true ones", "uncertainty")
-    return [Table(columns, rows, "Partitions.")] if rows else []
+        counts = found.array(name, "layers_parts")
+        for place in range(0 if counts is None else len(counts)):
+            words = "before the first layer" if place == 0 else f"after layer {place}"
+            first = [name, words, _of_layer(found, name, "parts", place)]
+            percent = [_of_layer(found, name, key, place, "{:.1f} %", 100) for key in _MIXING]
+            mixed.append([*first, *percent, _of_layer(found, name, "vote_distance", place, "{:.3g}")])
+            degenerate.append([*first, *(_of_layer(found, name, key, place) for key in _DEGENERATE)])
+    if not mixed:
+        return []
+    columns = ("test set", "partition", "parts of\na cloud")
+    return [
+        Table((*columns, *_MIXING.values(), "distance of\nvotes"), mixed, _PARTITIONS),
+        Table((*columns, *_DEGENERATE.values()), degenerate, _FRAMES),
+    ]
+
+
+def _of_layer(
+    found: Evaluation, name: str, key: str, place: int, form: str = "{:.1f}", factor: float = 1.0
+) -> str | None:
+    """Return a number of a partition in words; None where it is not known, as that of votes before the first layer."""
+    row = found.row(name, f"layer{place}/{key}")
+    return None if row is None else form.format(factor * row.value)
 
 
 def _class_bars(found: Evaluation, name: str) -> list[Picture]:

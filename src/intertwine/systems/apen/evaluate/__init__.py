@@ -1,6 +1,5 @@
 """Scores of a trained network, the law of pieces on its test sets, and the check of its symmetry."""
 
-from intertwine.systems.apen.evaluate.pieces import PieceReport, measure_pieces
 from intertwine.systems.apen.evaluate.scores import apply_network, check, evaluate, measure_set
 
-__all__ = ["PieceReport", "apply_network", "check", "evaluate", "measure_pieces", "measure_set"]
+__all__ = ["apply_network", "check", "evaluate", "measure_set"]

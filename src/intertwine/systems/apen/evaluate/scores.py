@@ -7,14 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from intertwine.partitions import mixing
 from intertwine.reporting import Evaluation
 from intertwine.symmetry import CheckReport
 from intertwine.symmetry.check import check_module
 from intertwine.systems.apen.data import ApenData, CloudSet, PartBatch, restore
-from intertwine.systems.apen.evaluate.pieces import measure_pieces
 from intertwine.systems.apen.metrics import cloud_metrics, instance_metrics, segmentation_metrics
-from intertwine.systems.apen.model import APEN, Baseline
+from intertwine.systems.apen.model import APEN, Baseline, PartitionScores
 from intertwine.training.evaluation import Measured, evaluate_sets
 from intertwine.training.run import Run
 
@@ -60,28 +58,36 @@ def measure_set(
     scores, instance_scores = (segmentation_metrics() if segments else cloud_metrics()), instance_metrics()
     weight = next(model.parameters())
     tally = _Tally(model.settings.classes)
+    partitions = PartitionScores(model.settings)
     arrays: dict[str, np.ndarray] = {}
     pieces: dict[str, float] = {}
+    instances_known = False
     for batch in clouds.batches(batch_size):
         moved = batch.to(device, weight.dtype)
         found = apply_network(model, moved)
         complete, whole = restore(found, batch, segments=segments)
         scores.update(complete["logits"].cpu(), whole)
-        tally.add_classes(complete["logits"], whole, segments)
-        tally.add_parts(found, batch)
+        tally.add(complete["logits"], whole, segments)
+        if isinstance(model, APEN):
+            partitions.add(found, batch)
         if isinstance(model, APEN) and model.divides and batch.instances is not None:
+            instances_known = True
             instance_scores.update(complete["parts"][-1].cpu(), whole)
         if not arrays:
             arrays = _shown(complete, whole, segments)
             if isinstance(model, APEN) and moved.instances is not None:
                 rng = torch.Generator().manual_seed(0)
-                report = measure_pieces(model, moved.positions, moved.graph_index, moved.instances, rng=rng)
+                report = model.equivariance_report(
+                    moved.positions, moved.graph_index, true_part=moved.instances, rng=rng
+                )
                 pieces = {"piece_error": report.error, "piece_vote_error": report.vote_error}
     values = {name: (float(value), "") for name, value in scores.compute().items()}
-    if isinstance(model, APEN) and model.divides and tally.parts is not None:
+    if instances_known:
         values |= {name: (float(value), "") for name, value in instance_scores.compute().items()}
     values |= {name: (value, "") for name, value in pieces.items()}
-    arrays |= tally.arrays(len(clouds), class_names)
+    layers = partitions.compute()
+    values |= _layer_rows(layers)
+    arrays |= tally.arrays(class_names) | {f"layers_{name}": np.array(found) for name, found in layers.items()}
     return Measured(values, len(clouds), arrays, {"largest class": tally.largest_class(segments)})
 
 
@@ -111,40 +117,34 @@ def check(run: Run, *, trials: int = 8, rng: torch.Generator, clouds: int = 2) -
     return check_module(model, inputs, name=run.name, trials=trials, rng=rng)
 
 
+def _layer_rows(layers: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[float, str]]:
+    """Return a number for each partition, ``layer0`` being the one before the first layer, and for each layer."""
+    count = len(layers.get("parts", ()))
+    found: dict[str, tuple[float, str]] = {}
+    for place in range(count):
+        for name, values in layers.items():
+            here = place - (count - len(values))
+            if here >= 0:
+                found[f"layer{place}/{name}"] = (values[here], "")
+    return found
+
+
 class _Tally:
-    """Sums over a test set: points of each class, and what partitions do."""
+    """Points, or clouds, of each true and each given class, over a test set."""
 
     def __init__(self, classes: int) -> None:
         self.confusion = np.zeros((classes, classes), np.int64)
-        self.parts: np.ndarray | None = None
-        self.mixed: np.ndarray | None = None
-        self.unsure: np.ndarray | None = None
-        self.points = 0
 
-    def add_classes(self, logits: Tensor, batch: PartBatch, segments: bool) -> None:
+    def add(self, logits: Tensor, batch: PartBatch, segments: bool) -> None:
         truth = batch.labels if segments else batch.subjects
         if truth is not None:
             place = truth.cpu().numpy() * len(self.confusion) + logits.argmax(-1).cpu().numpy()
             self.confusion += np.bincount(place, minlength=self.confusion.size).reshape(self.confusion.shape)
 
-    def add_parts(self, found: Mapping[str, Tensor], batch: PartBatch) -> None:
-        if "parts" not in found or batch.instances is None:
-            return
-        parts = found["parts"].cpu()
-        mixed = [mixing(part, batch.instances) for part in parts]
-        self.parts = _plus(self.parts, [int(part.max()) + 1 for part in parts])
-        self.mixed = _plus(self.mixed, [int(m.mixed[p].sum()) for m, p in zip(mixed, parts, strict=True)])
-        self.unsure = _plus(self.unsure, (1 - found["certainty"].double()).sum(-1).cpu().tolist())
-        self.points += parts.shape[1]
-
-    def arrays(self, clouds: int, class_names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    def arrays(self, class_names: tuple[str, ...]) -> dict[str, np.ndarray]:
         hit = np.diag(self.confusion)
         union = self.confusion.sum(0) + self.confusion.sum(1) - hit
-        made = {"class_iou": hit / np.maximum(union, 1), "classes": np.array(class_names), "confusion": self.confusion}
-        if self.parts is not None and self.mixed is not None and self.unsure is not None:
-            made |= {"parts_per_cloud": self.parts / clouds, "mixed_points": self.mixed / self.points}
-            made["uncertainty"] = self.unsure / self.points
-        return made
+        return {"class_iou": hit / np.maximum(union, 1), "classes": np.array(class_names), "confusion": self.confusion}
 
     def largest_class(self, segments: bool) -> dict[str, float]:
         counts = self.confusion.sum(1)
@@ -152,10 +152,6 @@ class _Tally:
         if not segments:
             return {"cloud_accuracy": share}
         return {"accuracy": share, "pooled_miou": share / int((counts > 0).sum())}
-
-
-def _plus(total: np.ndarray | None, values: list[float]) -> np.ndarray:
-    return np.asarray(values, float) + (0 if total is None else total)
 
 
 def _shown(found: Mapping[str, Tensor], batch: PartBatch, segments: bool) -> dict[str, np.ndarray]:

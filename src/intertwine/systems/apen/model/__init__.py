@@ -2,7 +2,20 @@
 
 from intertwine.systems.apen.model.baselines import DGCNN, Baseline, PointNet, VNPointNet
 from intertwine.systems.apen.model.network import APEN
+from intertwine.systems.apen.model.pieces import PartitionScores, PieceReport, degenerate_parts
 from intertwine.systems.apen.model.prediction import Prediction, predict_partition
 from intertwine.systems.apen.model.set_network import SetNetwork
 
-__all__ = ["APEN", "DGCNN", "Baseline", "PointNet", "Prediction", "SetNetwork", "VNPointNet", "predict_partition"]
+__all__ = [
+    "APEN",
+    "DGCNN",
+    "Baseline",
+    "PartitionScores",
+    "PieceReport",
+    "PointNet",
+    "Prediction",
+    "SetNetwork",
+    "VNPointNet",
+    "degenerate_parts",
+    "predict_partition",
+]

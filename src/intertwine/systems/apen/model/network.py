@@ -20,6 +20,7 @@ from intertwine.points import check_clouds, cloud_sizes
 from intertwine.representations import Invariant, Point
 from intertwine.symmetry import Symmetry
 from intertwine.systems.apen.model.context import PartContext
+from intertwine.systems.apen.model.pieces import PieceReport, measure_pieces
 from intertwine.systems.apen.model.prediction import Prediction, predict_partition
 from intertwine.systems.apen.model.set_network import ACTIVATIONS, SetNetwork, segment_max
 from intertwine.systems.apen.settings import ModelSettings
@@ -60,7 +61,7 @@ class APEN(Pretrained, nn.Module):
 
     @property
     def symmetry(self) -> Symmetry:
-        """The motions of whole clouds; those of parts hold approximately, see `piecewise_error`."""
+        """The motions of whole clouds; those of parts hold approximately, see `equivariance_report`."""
         group = E(3) if self.settings.group == "E(3)" else SE(3)
         output = {"logits": Invariant(), "votes": Point(), "certainty": Invariant()}
         return Symmetry(group, inputs={"positions": Point()}, output=output)
@@ -107,6 +108,47 @@ class APEN(Pretrained, nn.Module):
         """Return the partitions that the layers predict, with their mixtures, differentiable by the weights."""
         _, predictions = self._trace(positions, batch, None, first_part)
         return predictions
+
+    def equivariance_report(
+        self,
+        positions: Float[Tensor, "points 3"],
+        batch: Int64[Tensor, " points"] | None = None,
+        *,
+        true_part: Int64[Tensor, " points"],
+        trials: int = 2,
+        shift: float = 1.0,
+        rng: torch.Generator,
+    ) -> PieceReport:
+        """Return how far the network is from the law of pieces on some clouds, and how its partitions mix true parts.
+
+        All true parts are moved at random, each on its own. What the network finds must not depend on draws: measure in
+        evaluation mode.
+
+        Args:
+            positions: points of all clouds.
+            batch: the cloud of each; one cloud where not given.
+            true_part: by any number; the same number in two clouds means two parts.
+            trials: motions drawn.
+            shift: standard deviation of the translations.
+            rng: source of the motions.
+
+        Raises:
+            ShapeError: if arguments do not fit each other, or there is no point.
+            ConfigError: if the network is in training mode.
+        """
+        if self.training:
+            raise ConfigError("draws of training would be measured", got="training mode", expected="network.eval()")
+        batch = torch.zeros(len(positions), dtype=torch.int64, device=positions.device) if batch is None else batch
+        check_clouds("positions", positions, batch)
+        if true_part.shape != batch.shape or not len(batch):
+            raise ShapeError(
+                "the law of pieces needs the true part of each point",
+                got={"positions": tuple(positions.shape), "true_part": tuple(true_part.shape)},
+                expected="at least one point, and one whole number for each",
+            )
+        return measure_pieces(
+            self, positions, batch, compact_ids(true_part, batch), trials=trials, shift=shift, rng=rng
+        )
 
     def _trace(
         self, positions: Tensor, batch: Tensor | None, true_part: Tensor | None, first_part: Tensor | None

@@ -3,8 +3,7 @@
 import torch
 
 from intertwine.systems.apen.data import ApenData
-from intertwine.systems.apen.evaluate.pieces import PieceReport, measure_pieces
-from intertwine.systems.apen.model import APEN
+from intertwine.systems.apen.model import APEN, PieceReport
 from intertwine.systems.apen.settings import ApenRecipe, DataSettings, ModelSettings
 
 __all__ = ["piece_curve"]
@@ -43,5 +42,7 @@ def piece_curve(
         settings = ModelSettings(**{**fields, "scalars": 16, "vectors": 4, **changes})  # pyright: ignore
         network = APEN(settings, rng=torch.Generator().manual_seed(seed)).double().eval()
         rng = torch.Generator().manual_seed(seed)
-        found[name] = measure_pieces(network, batch.positions, batch.graph_index, batch.instances, rng=rng)
+        found[name] = network.equivariance_report(
+            batch.positions, batch.graph_index, true_part=batch.instances, rng=rng
+        )
     return found
