@@ -3,8 +3,9 @@
 Source: Deng et al., Vector Neurons, ICCV 2021.
 """
 
+import torch
 from jaxtyping import Float
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from intertwine.groups import O
 from intertwine.nn.vector_neurons import VNBatchNorm, VNLeakyReLU, VNLinear
@@ -14,7 +15,9 @@ from intertwine.symmetry import Symmetry
 __all__ = ["VNInvariants", "vector_block"]
 
 
-def vector_block(inputs: int, outputs: int, *, active: bool = True, rng: Generator | None = None) -> nn.Sequential:
+def vector_block(
+    inputs: int, outputs: int, *, active: bool = True, rng: torch.Generator | None = None
+) -> nn.Sequential:
     """Return a linear map of vectors with batch normalisation of their lengths and an activation.
 
     Args:
@@ -42,7 +45,7 @@ class VNInvariants(nn.Module):
 
     symmetry = Symmetry(O(3), inputs={"x": AlongAxis(-2, Vector())}, output=Invariant())
 
-    def __init__(self, channels: int, *, rng: Generator | None = None) -> None:
+    def __init__(self, channels: int, *, rng: torch.Generator | None = None) -> None:
         super().__init__()
         self.axes = VNLinear(channels, 3, rng=rng)
 
