@@ -31,6 +31,7 @@ COMMANDS = {
     "report": ("Write a run's HTML page", "report:main"),
     "reproduce": ("Repeat the experiment of a system's card", "reproduce:main"),
     "frames": ("Report how stable the PCA frames of clouds are", "frames:main"),
+    "partition": ("Divide a cloud into cells, and report how they mix known parts", "partition:main"),
     "products": ("Compare tensor products: paths, expressivity, cost, measured speed", "products.main:main"),
 }
 
