@@ -164,6 +164,7 @@ class DataSettings:
         counts = {"points": self.points, "test_points": self.test_points}
         counts |= {"train_clouds": self.train_clouds, "test_clouds": self.test_clouds}
         named = self.source not in ("files", "multibody") or bool(self.train)
+        floors = self.source in ("rooms", "dynlab", "files")
         check_fields(
             self,
             **{name: (count is None or count >= 1, "at least 1, or empty") for name, count in counts.items()},
@@ -172,7 +173,7 @@ class DataSettings:
             configuration=(self.configuration >= 0, "at least 0"),
             train=(named, f"names to train on, which {self.source} needs"),
             shift=(self.shift >= 0, "at least 0"),
-            remove_floor=(not self.remove_floor or self.source in ("rooms", "dynlab", "files"), "false: no floor here"),
+            remove_floor=(not self.remove_floor or floors, "false, unless the source is rooms, dynlab or files"),
             floor_distance=(self.floor_distance > 0, "more than 0"),
         )
         if self.source == "human" and self.points is None:

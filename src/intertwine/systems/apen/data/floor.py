@@ -36,7 +36,7 @@ def find_floor(
     except (NumericsError, ShapeError) as error:
         raise DataError(
             f"{name} has no floor that could be left out",
-            got=f"{len(points)} points; {error.args[0]}",
+            got=f"{len(points)} points: {error.got}",
             expected="a horizontal plane below all else",
             fix="data.up says which coordinate grows upward; or data.remove_floor false",
         ) from error
