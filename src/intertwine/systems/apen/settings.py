@@ -66,6 +66,10 @@ class ModelSettings:
     """Features of where parts lie to each other, which follow common motions only; 0 keeps the network strict."""
     neighbours: int = 20
     """Points that edges of a point lead to, itself among them (dgcnn, vn_pointnet)."""
+    contact: int = 0
+    """Nearest points by which parts touch and tell each other what they look like; 0 keeps the network strict."""
+    contact_rounds: int = 2
+    """How far that goes in each layer: from a part to the next, and so on."""
     norm: Literal["layer", "batch", "none"] = "layer"
     """Normalisation of hidden features."""
     activation: Literal["silu", "relu"] = "silu"
@@ -93,6 +97,8 @@ class ModelSettings:
             hidden=(self.hidden >= 1, "at least 1"),
             head=(min(self.head, default=1) >= 1, "numbers of at least 1"),
             context=(self.context >= 0, "at least 0"),
+            contact=(self.contact >= 0, "at least 0"),
+            contact_rounds=(self.contact_rounds >= 0, "at least 0"),
             neighbours=(self.neighbours >= 1, "at least 1"),
             variant=(
                 self.variant == "hard" or self.partition == "predicted",

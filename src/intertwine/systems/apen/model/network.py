@@ -16,9 +16,10 @@ from intertwine.frames import Memberships, PCAFrame, PiecewiseFrameAverage
 from intertwine.groups import SE, E
 from intertwine.nn.perceptron import perceptron
 from intertwine.partitions import compact_ids, drawn_parts, given, initial_partition
-from intertwine.points import check_clouds, cloud_sizes
+from intertwine.points import check_clouds, cloud_sizes, ragged_neighbours
 from intertwine.representations import Invariant, Point
 from intertwine.symmetry import Symmetry
+from intertwine.systems.apen.model.contact import Contact
 from intertwine.systems.apen.model.context import PartContext
 from intertwine.systems.apen.model.pieces import PieceReport, measure_pieces
 from intertwine.systems.apen.model.prediction import Prediction, predict_partition
@@ -52,6 +53,13 @@ class APEN(Pretrained, nn.Module):
         super().__init__()
         self.settings = settings
         self.layers = nn.ModuleList(self._layer(place, rng) for place in range(settings.layers))
+        self.contacts = nn.ModuleList(
+            Contact(
+                settings.scalars, settings.contact_rounds, norm=settings.norm, activation=settings.activation, rng=rng
+            )
+            for _ in self.layers
+            if settings.contact
+        )
         width = settings.scalars * (settings.layers + 1)
         self.context = (
             PartContext(settings.scalars, settings.context, settings.group, rng=rng) if settings.context else None
@@ -162,7 +170,8 @@ class APEN(Pretrained, nn.Module):
         vectors = positions.new_zeros(len(positions), 0, 3)
         scalars = positions.new_ones(len(positions), 1)
         kept, votes, parts, certainty = [], [], [part], []
-        for sigma, layer in zip(self.settings.sigma, self.layers, strict=True):
+        near = ragged_neighbours(positions, self.settings.contact + 1, batch) if self.settings.contact else None
+        for place, (sigma, layer) in enumerate(zip(self.settings.sigma, self.layers, strict=True)):
             found = layer(members, positions=positions, vectors=vectors, scalars=scalars)
             same = found["scalars"].shape == scalars.shape
             vectors, scalars = found["vectors"], found["scalars"] + scalars if same else found["scalars"]
@@ -175,6 +184,8 @@ class APEN(Pretrained, nn.Module):
                 certainty.append(prediction.top)
             else:
                 certainty.append(torch.ones_like(scalars[:, 0]))
+            if near is not None:
+                scalars = self.contacts[place](scalars, part, near)
             kept.append(scalars)
             votes.append(found["votes"])
             parts.append(part)
