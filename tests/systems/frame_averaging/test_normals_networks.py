@@ -323,6 +323,37 @@ def test_masked_clouds_equal_clouds_alone(name, points):
         torch.testing.assert_close(together[cloud, :size], alone, rtol=0, atol=1e-12)
 
 
+def learnt(network, points, mask=None):
+    """Outputs of one step with norms that learn, gradients of all weights, and what norms remember."""
+    network.train()
+    found = network(points, mask)
+    present = torch.ones(points.shape[:2], dtype=torch.bool) if mask is None else mask
+    factor = torch.linspace(-1, 1, int(present.sum()) * 3, dtype=DOUBLE).view(-1, 3)
+    (found[present] * factor).sum().backward()
+    # those of weights that take no part are None: the biases before norms in the fused network
+    gradients = {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
+    return found[present].detach(), gradients, dict(network.named_buffers())
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_norms_learn_from_points_that_exist_and_not_from_padding(name, points):
+    """Padding of any length, with anything in it, gives the outputs, gradients and statistics of the clouds alone."""
+    options = {"dropout": 0.0} if "dgcnn" in name else {}
+
+    def padded(clouds, length):
+        mask = torch.arange(length) < torch.tensor([len(cloud) for cloud in clouds]).unsqueeze(1)
+        filled = torch.full((len(clouds), length, 3), torch.nan, dtype=DOUBLE)
+        for row, cloud in zip(filled, clouds, strict=True):
+            row[: len(cloud)] = cloud
+        return filled, mask
+
+    same = learnt(build(name, **options), *padded(list(points[:, :30]), 37))
+    torch.testing.assert_close(same, learnt(build(name, **options), points[:, :30]), rtol=1e-8, atol=1e-10)
+    ragged = [points[0], points[1, :25], points[2, :12]]
+    short, long = (learnt(build(name, **options), *padded(ragged, length)) for length in (40, 55))
+    torch.testing.assert_close(short, long, rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize("kind", ["weighted", "minimal"])
 def test_other_frames_keep_the_law_that_they_declare(kind, rng):
     network = build(frame=FrameSettings(kind=kind, tuples=6 if kind == "weighted" else None))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from intertwine.errors import ConfigError
 from intertwine.frames import Frames, PCAFrame
 from intertwine.nn import PointNet
-from intertwine.nn.pointnet import SharedMLP
+from intertwine.nn.pointnet import SharedMLP, rows_to_clouds
 from intertwine.points import nearest_neighbours
 from intertwine.symmetry import Symmetry
 from intertwine.systems.frame_averaging.model.framed import check_points, narrow, normals_symmetry
@@ -89,6 +89,4 @@ class LocalPointNetNormals(Pretrained, nn.Module):
         seen = (centred.unsqueeze(1) @ frames.linear).flatten(-2)
         made = self.patch(seen.flatten(0, 1))[-1].unflatten(0, seen.shape[:2]).unflatten(-1, (-1, 3))
         vectors = ((made @ frames.linear.mT) * frames.weights[..., None, None]).sum(1)
-        if mask is None:
-            return vectors.unflatten(0, points.shape[:2])
-        return vectors.new_zeros(*points.shape[:2], *vectors.shape[1:]).index_put((mask,), vectors)
+        return rows_to_clouds(vectors, points, mask)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from intertwine.groups import SE, E, SymmetricGroup
 from intertwine.nn import VNBatchNorm, VNLeakyReLU, VNLinear, VNMeanPool
 from intertwine.nn.edge_conv import edge_features
+from intertwine.nn.pointnet import rows_to_clouds
 from intertwine.points import nearest_neighbours
 from intertwine.representations import Permuted, Point, Vector
 from intertwine.symmetry import Symmetry
@@ -70,13 +71,17 @@ class VNPointNetNormals(Pretrained, nn.Module):
         if self.settings.cross_products:
             across = torch.linalg.cross(edges[..., 0], edges[..., 1])
             edges = torch.cat([edges, across.unsqueeze(-1)], dim=-1)
+        # norms learn from points that exist alone
+        edges = edges.flatten(0, 1) if mask is None else edges[mask]
         features = [self.pool(self.edges(edges))]
         for step in self.trunk:
             features.append(step(features[-1]))
         wide = self.wide(features[-1])
-        pooled = self.pool(wide, mask).unsqueeze(1).expand_as(wide)
+        pooled = self.pool(rows_to_clouds(wide, points, mask), mask)
+        pooled = pooled.unsqueeze(1).expand(-1, points.shape[1], -1, -1)
+        pooled = pooled.flatten(0, 1) if mask is None else pooled[mask]
         found = self.last(self.head(torch.cat([pooled, *features, wide], dim=-1))).squeeze(-1)
-        return nn.functional.normalize(found, dim=-1)
+        return rows_to_clouds(nn.functional.normalize(found, dim=-1), points, mask)
 
 
 def _block(inputs: int, outputs: int, *, active: bool = True, rng: torch.Generator | None = None) -> nn.Sequential:
