@@ -27,7 +27,8 @@ _STRUCTURE = ("mask", "edges", "graphs")
 class FrameAverage(nn.Module):
     """A network with the symmetry of a frame: inputs are seen from each element, outputs mapped back and averaged.
 
-    Law: ``f(g x) = g f(x)`` for every g of ``frame.group``, exactly up to rounding, where frames are valid.
+    Law: ``f(g x) = g f(x)`` for every g of ``frame.kept``, the group of the frame unless its elements do not move with
+    their clouds; exactly up to rounding, where frames are valid.
 
     The frames of all clouds are one batch, so the network runs once, on ``frames`` times as many clouds. Two layouts:
 
@@ -99,8 +100,10 @@ class FrameAverage(nn.Module):
         self._check(mode, samples, chunk)
 
     @property
-    def symmetry(self) -> Symmetry:
-        """The group of the frame acts on inputs and outputs as their kinds say."""
+    def symmetry(self) -> Symmetry | None:
+        """The group that the frame keeps acts on inputs and outputs as their kinds say; None where it keeps none."""
+        if self.frame.kept is None:
+            return None
         inputs: dict[str, Representation] = {name: self._law(typed.kind) for name, typed in self._kinds.items()}
         inputs |= {name: NodeIndices() for name, kind in self.inputs.items() if kind == "edges"}
         laws = {kind: self._law(self._output_kinds[kind].kind) for kind in self._output_names()}
@@ -112,7 +115,7 @@ class FrameAverage(nn.Module):
         else:
             output = [laws[kind] for kind in self.output]
         shown = {name: law for name, law in inputs.items() if not isinstance(law, Invariant)}
-        return Symmetry(self.frame.group, inputs=shown, output=output)
+        return Symmetry(self.frame.kept, inputs=shown, output=output)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return the average of the backbone over the frames of the clouds; arguments are those of the backbone.

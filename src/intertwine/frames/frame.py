@@ -73,6 +73,11 @@ class Frame(ABC):
     def dim(self) -> int:
         """Coordinates of a point."""
 
+    @property
+    def kept(self) -> Group | None:
+        """The group under which averages are equivariant: ``group``, where frames move with their clouds."""
+        return self.group
+
     @abstractmethod
     def __call__(
         self,

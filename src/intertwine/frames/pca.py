@@ -19,7 +19,7 @@ from intertwine.frames.eigen import symmetric_eigh
 from intertwine.frames.frame import Frame, Frames, pad_segments
 from intertwine.frames.moments import check_clouds, cloud_moments, segment_moments
 from intertwine.frames.spectrum import Spectrum, default_tolerance
-from intertwine.groups import SE, SO, E, Group, O, parse_group
+from intertwine.groups import SE, SO, E, Group, O, T, parse_group
 
 __all__ = ["Degenerate", "PCAFrame"]
 
@@ -107,6 +107,13 @@ class PCAFrame(Frame):
     def dim(self) -> int:
         """Coordinates of a point."""
         return self.group.n  # pyright: ignore[reportAttributeAccessIssue] - all four groups have it
+
+    @property
+    def kept(self) -> Group | None:
+        """Of elements whose signs a rule fixes only the centroid moves with the cloud."""
+        if self.signs == "all":
+            return self.group
+        return T(self.dim) if self.centred else None
 
     @property
     def centred(self) -> bool:

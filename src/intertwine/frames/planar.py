@@ -53,6 +53,12 @@ class PlanarFrame(Frame):
         return self.n
 
     @property
+    def kept(self) -> Group | None:
+        """What averages over the inner frame keep, in the plane."""
+        inner = self.frame.kept
+        return inner if inner is None else Embedded(inner, self.n)  # pyright: ignore[reportArgumentType] - it checks
+
+    @property
     def degenerate(self) -> str:
         """What the inner frame does with clouds that fix too little."""
         return getattr(self.frame, "degenerate", "ignore")

@@ -16,6 +16,7 @@ from intertwine.errors import GroupError
 from intertwine.groups.euclidean import SE, E
 from intertwine.groups.group import Group, check_element_shape
 from intertwine.groups.orthogonal import SO, O
+from intertwine.groups.translations import T
 
 __all__ = ["Embedded"]
 
@@ -26,7 +27,7 @@ class Embedded(Group):
     """A group acting on the first coordinates of n; ``str`` gives ``E(2) in 3D``.
 
     Args:
-        inner: O(m), SO(m), E(m) or SE(m) with m up to n.
+        inner: O(m), SO(m), E(m), SE(m) or T(m) with m up to n.
         n: number of coordinates.
 
     Example:
@@ -35,16 +36,16 @@ class Embedded(Group):
         tensor([-0., 1., 5.])
     """
 
-    inner: O | SO | E | SE
+    inner: O | SO | E | SE | T
     n: int
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.inner, O | SO | E | SE) and isinstance(self.n, int) and self.n >= self.inner.n
+        fits = isinstance(self.inner, O | SO | E | SE | T) and isinstance(self.n, int) and self.n >= self.inner.n
         if not fits:
             raise GroupError(
                 "this group cannot act on the first coordinates of a space",
                 got={"group": str(self.inner), "n": self.n},
-                expected="O(m), SO(m), E(m) or SE(m), and at least m coordinates",
+                expected="O(m), SO(m), E(m), SE(m) or T(m), and at least m coordinates",
             )
 
     def __str__(self) -> str:
@@ -117,7 +118,7 @@ class Embedded(Group):
 
     @property
     def _size(self) -> int:
-        return self.n + isinstance(self.inner, E | SE)
+        return self.n + isinstance(self.inner, E | SE | T)
 
     @property
     def _places(self) -> list[int]:

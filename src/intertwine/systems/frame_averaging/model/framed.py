@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from intertwine.errors import ShapeError
 from intertwine.frames import Frame, FrameAverage
 from intertwine.frames.learned import LearnedFrame
-from intertwine.groups import SE, E, Group, SymmetricGroup, T
+from intertwine.groups import SymmetricGroup
 from intertwine.nn import VectorDeepSets
 from intertwine.representations import Permuted, Point, Vector
 from intertwine.symmetry import Symmetry
@@ -113,11 +113,7 @@ class FramedNormals(Pretrained, nn.Module):
 
 def normals_symmetry(frame: Frame | None, settings: FrameSettings) -> Symmetry:
     """Return the symmetry of a network of normals that is averaged over frames."""
-    groups: list[Group] = []
-    if frame is not None:
-        # with signs that a rule fixes there is one element, chosen by a rule that no rotation keeps
-        space = (T(3) if isinstance(frame.group, E | SE) else None) if settings.signs == "fixed" else frame.group
-        groups = [] if space is None else [space]
+    groups = [] if frame is None or frame.kept is None else [frame.kept]
     if settings.kind != "minimal":  # such frames depend on the order of the points
         groups.append(SymmetricGroup(None))
     return Symmetry(

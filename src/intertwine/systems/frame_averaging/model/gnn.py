@@ -20,7 +20,7 @@ from intertwine.frames.learned import LearnedFrame
 from intertwine.frames.minimal import MinimalFrame
 from intertwine.frames.transport import kind_of
 from intertwine.graphs import segment_mean
-from intertwine.groups import SE, SO, E, Group, SymmetricGroup, T
+from intertwine.groups import SO, Group, SymmetricGroup
 from intertwine.nn import PairMessages, VectorDeepSets, affine_map, perceptron
 from intertwine.particles import check_particles, particle_symmetry
 from intertwine.symmetry import Symmetry
@@ -87,11 +87,8 @@ class GNN(Pretrained, nn.Module):
         renaming: Group = SymmetricGroup(None)
         if self.frame is None:
             return particle_symmetry(renaming)
-        space: Group | None = self.frame.group
-        if self.settings.frame.signs == "fixed":  # one element, chosen by a rule that no rotation keeps
-            space = T(3) if isinstance(space, E | SE) else None
         in_order = isinstance(self.frame, MinimalFrame) and self.frame.order == "given"
-        groups = ([] if space is None else [space]) + ([] if in_order else [renaming])
+        groups = ([] if self.frame.kept is None else [self.frame.kept]) + ([] if in_order else [renaming])
         return particle_symmetry(reduce(mul, groups))
 
     def forward(
