@@ -41,8 +41,9 @@ class FrameAverage(nn.Module):
     Kinds of inputs and outputs: ``point``, ``vector``, ``pseudovector``, ``scalar``, ``pseudoscalar``, ``matrix``, or
     irreps such as ``"8x0e + 4x1o"``; of inputs also ``mask``, ``edges`` and ``graphs``. Of clouds in one tensor a row
     may be of a point, a graph or an edge: ``"vector of graphs"`` says so where numbers of rows do not, and inputs of
-    graphs tell how many there are, if the last are empty. Arguments without a kind are passed on as they are. Data of
-    a kind have the clouds, or the points of all, on the first axis.
+    graphs tell how many there are, if the last are empty. In a masked batch it must be said of data of whole clouds
+    that have as many channels as there are points. Arguments without a kind are passed on as they are. Data of a kind
+    have the clouds, or the points of all, on the first axis.
 
     Args:
         backbone: any module; called with the same arguments.
