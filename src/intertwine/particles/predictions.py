@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float64
 
 from intertwine.errors import NumericsError
-from intertwine.files import read_columns
 from intertwine.particles.batch import SampleSet
+from intertwine.particles.files import read_table
 from intertwine.particles.samples import Samples
 
 __all__ = ["predict_samples", "predictions_npz", "predictions_table"]
@@ -54,7 +54,7 @@ def predictions_table(path: Path, samples: Samples, positions: np.ndarray) -> st
         samples: as read.
         positions: predicted (samples, particles, 3).
     """
-    columns = read_columns(path)
+    columns = read_table(path)
     numbers = [np.unique(columns[name]) for name in ("simulation", "particle")]
     simulation, particle = np.meshgrid(*numbers, indexing="ij")
     parts = {"": positions} if samples.targets is None else {"": positions, "_reference": samples.targets}

@@ -63,4 +63,4 @@ def _data_settings(source: Any) -> ParticleDataSettings:
 
 
 def _ending(path: Path) -> str:
-    return ".csv" if path.suffix == ".csv" else ".npz"
+    return ".csv" if path.suffix.lower() == ".csv" else ".npz"

@@ -46,7 +46,7 @@ def predict_files(
         DataError: if a file cannot be read, or two would be written to one place.
         NumericsError: if a prediction is not a finite number.
     """
-    paths = prediction_paths(files, output, lambda path: ".csv" if path.suffix == ".csv" else ".npz")
+    paths = prediction_paths(files, output, lambda path: ".csv" if path.suffix.lower() == ".csv" else ".npz")
     model, found = load_model(run, device), find_run(run)
     settings = ParticleDataSettings() if found is None else found.recipe().particles.data
     read = [read_samples(path, settings.start_frame, settings.end_frame, targets=False) for path in paths]
