@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 
 from intertwine.errors import ConfigError, NumericsError
-from intertwine.points import Cloud, read_cloud, write_cloud
+from intertwine.points import Cloud, read_clouds, write_clouds
 from intertwine.reporting.colours import class_colours
 from intertwine.reporting.files import write_json
 from intertwine.systems.apen.model import APEN, PointNet
@@ -46,7 +46,8 @@ def predict_files(
     """Write ``NAME.predicted.ply`` (``.npz`` for an ``.npz``) for each cloud, with a label and a colour at each point.
 
     Where the network divides clouds, ``NAME.predicted.json`` beside it says how many parts there are and how sure they
-    are. All files are read before anything is computed. Coordinates are in the unit of the training data.
+    are. A ``.npz`` of many clouds gives one of as many. All files are read before anything is computed. Coordinates are
+    in the unit of the training data.
 
     Args:
         run: anything that `load_model` takes.
@@ -69,18 +70,17 @@ def predict_files(
             expected="classes",
             fix="train a recipe of apen with model.network apen and model.partition predicted",
         )
-    clouds = [read_cloud(path) for path in paths]
+    read = [read_clouds(path) for path in paths]
     written: list[Path] = []
-    for cloud, path in zip(clouds, paths.values(), strict=True):
-        found = label_cloud(model, cloud)
-        labels = found.labels if write == "classes" or found.parts is None else found.parts
-        written.append(write_cloud(path, replace(cloud, labels=labels, colours=class_colours(labels))))
-        counts = {str(label): int(n) for label, n in zip(*np.unique(found.labels, return_counts=True), strict=True)}
-        about: dict[str, Any] = {"points": len(cloud), "points_by_class": counts}
-        about["mean_probability"] = float(found.probability.mean())
-        if found.parts is not None:
-            about["parts"] = int(found.parts.max()) + 1
-        written.append(write_json(path.with_suffix(".json"), about))
+    for clouds, path in zip(read, paths.values(), strict=True):
+        found = [label_cloud(model, cloud) for cloud in clouds]
+        labels = [one.labels if write == "classes" or one.parts is None else one.parts for one in found]
+        coloured = [
+            replace(cloud, labels=own, colours=class_colours(own)) for cloud, own in zip(clouds, labels, strict=True)
+        ]
+        about = [_about(one) for one in found]
+        written.append(write_clouds(path, coloured))
+        written.append(write_json(path.with_suffix(".json"), about[0] if len(about) == 1 else {"clouds": about}))
     return written
 
 
@@ -106,3 +106,10 @@ def label_cloud(model: APEN | PointNet, cloud: Cloud) -> Labelled:
         labels, probability = np.repeat(labels, len(cloud)), np.repeat(probability, len(cloud))
     parts = found["parts"][-1].cpu().numpy() if "parts" in found else None
     return Labelled(labels, probability, parts)
+
+
+def _about(found: Labelled) -> dict[str, Any]:
+    counts = {str(label): int(n) for label, n in zip(*np.unique(found.labels, return_counts=True), strict=True)}
+    about: dict[str, Any] = {"points": len(found.labels), "points_by_class": counts}
+    about["mean_probability"] = float(found.probability.mean())
+    return about if found.parts is None else about | {"parts": int(found.parts.max()) + 1}
