@@ -364,6 +364,40 @@ def test_other_frames_keep_the_law_that_they_declare(kind, rng):
     assert network(points).isfinite().all()
 
 
+def test_minimal_frames_in_canonical_order_keep_the_order_of_points_too(points, rng):
+    network = build(frame=FrameSettings(kind="minimal", points="canonical"))
+    report = equivariance_error(network, {"points": points}, trials=4, rng=rng)
+    assert report.worst.relative < 1e-10
+    assert {entry.part for entry in report.entries} >= {"permutations", "translations"}
+    given = build(frame=FrameSettings(kind="minimal"))
+    broken = equivariance_error(given, {"points": points}, symmetry=network.symmetry, trials=4, rng=rng)
+    assert broken.worst.relative > 1e-3
+
+
+@pytest.mark.parametrize("name", ["fa-pointnet", "fa-dgcnn"])
+def test_planar_frames_leave_the_upright_direction_its_meaning(name, points, rng):
+    network = build(name, frame=FrameSettings(kind="planar", group="E(2)"))
+    assert "E(2) in 3D" in str(network.symmetry.group)
+    assert equivariance_error(network, {"points": points}, trials=4, rng=rng).worst.relative < 1e-10
+    tilted = equivariance_error(network, {"points": points}, symmetry=build(name).symmetry, trials=4, rng=rng)
+    assert tilted.worst.relative > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "planar"}, r"E\(2\), SE\(2\)"),
+        ({"kind": "pca", "group": "E(2)"}, r"E\(3\), SE\(3\)"),
+        ({"kind": "finite"}, "digits.model.motions"),
+        ({"kind": "pca", "points": "canonical"}, "except with kind minimal"),
+        ({"kind": "minimal", "signs": "fixed"}, "except with kinds pca and planar"),
+    ],
+)
+def test_frames_that_make_no_sense_are_refused_in_words(options, words):
+    with pytest.raises(ConfigError, match=words):
+        FrameSettings(**options)
+
+
 def test_learned_frames_keep_the_law_and_learn(rng):
     network = build(frame=FrameSettings(kind="learned"))
     points = torch.randn(2, 40, 3, generator=rng, dtype=DOUBLE)

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from intertwine.errors import ShapeError
 from intertwine.frames import Frame, FrameAverage
 from intertwine.frames.learned import LearnedFrame
-from intertwine.groups import SymmetricGroup
 from intertwine.nn import VectorDeepSets
 from intertwine.representations import Permuted, Point, Vector
 from intertwine.symmetry import Symmetry
-from intertwine.systems.frame_averaging.settings.framing import FrameSettings, make_frame
+from intertwine.systems.frame_averaging.settings.framing import FrameSettings, kept_groups, make_frame
 from intertwine.training.pretrained import Pretrained
 
 __all__ = ["FramedNormals", "check_points", "narrow", "normals_symmetry"]
@@ -44,7 +43,6 @@ class FramedNormals(Pretrained, nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.frame_settings = frame
         learned = frame.kind == "learned"
         chosen = LearnedFrame(VectorDeepSets(vectors=3, rng=rng), frame.group) if learned else make_frame(frame)
         kinds = {"points": "point", "mask": "mask", **(invariants or {})}
@@ -86,8 +84,8 @@ class FramedNormals(Pretrained, nn.Module):
 
     @property
     def symmetry(self) -> Symmetry:
-        """S_n acts on the points, and the group of the frame on space."""
-        return normals_symmetry(self.frame, self.frame_settings)
+        """S_n acts on the points, unless the frame depends on their order, and what the frame keeps on space."""
+        return normals_symmetry(self.frame)
 
     def invariants(self, points: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         """Return what is the same in all frames and computed once, by name."""
@@ -111,13 +109,10 @@ class FramedNormals(Pretrained, nn.Module):
         return nn.functional.normalize(self.network(**given), dim=-1)
 
 
-def normals_symmetry(frame: Frame | None, settings: FrameSettings) -> Symmetry:
+def normals_symmetry(frame: Frame | None) -> Symmetry:
     """Return the symmetry of a network of normals that is averaged over frames."""
-    groups = [] if frame is None or frame.kept is None else [frame.kept]
-    if settings.kind != "minimal":  # such frames depend on the order of the points
-        groups.append(SymmetricGroup(None))
     return Symmetry(
-        reduce(mul, groups),
+        reduce(mul, kept_groups(frame)),
         inputs={"points": Permuted((1,), Point()), "mask": Permuted((1,))},
         output=Permuted((1,), Vector()),
     )

@@ -14,17 +14,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from intertwine.frames import Frame, Frames, PCAFrame
+from intertwine.frames import Frame, Frames, PCAFrame, PlanarFrame
 from intertwine.frames.choosing import drawn_elements, with_directions
 from intertwine.frames.learned import LearnedFrame
-from intertwine.frames.minimal import MinimalFrame
 from intertwine.frames.transport import kind_of
 from intertwine.graphs import segment_mean
-from intertwine.groups import SO, Group, SymmetricGroup
+from intertwine.groups import SO
 from intertwine.nn import PairMessages, VectorDeepSets, affine_map, perceptron
 from intertwine.particles import check_particles, particle_symmetry
 from intertwine.symmetry import Symmetry
-from intertwine.systems.frame_averaging.settings.framing import make_frame
+from intertwine.systems.frame_averaging.settings.framing import kept_groups, make_frame
 from intertwine.systems.frame_averaging.settings.particles import ParticleModelSettings
 from intertwine.training.pretrained import Pretrained
 
@@ -84,12 +83,7 @@ class GNN(Pretrained, nn.Module):
     @property
     def symmetry(self) -> Symmetry:
         """S_n acts on the particles, unless the frame depends on their order, and the group of the frame on space."""
-        renaming: Group = SymmetricGroup(None)
-        if self.frame is None:
-            return particle_symmetry(renaming)
-        in_order = isinstance(self.frame, MinimalFrame) and self.frame.order == "given"
-        groups = ([] if self.frame.kept is None else [self.frame.kept]) + ([] if in_order else [renaming])
-        return particle_symmetry(reduce(mul, groups))
+        return particle_symmetry(reduce(mul, kept_groups(self.frame)))
 
     def forward(
         self,
@@ -158,8 +152,7 @@ class GNN(Pretrained, nn.Module):
     ) -> tuple[Float[Tensor, "nodes frames hidden"], Frames]:
         """Return features as seen from the frames of the vectors that they are, and these frames."""
         vectors = _averaged(features.unflatten(-1, (-1, 3)), frames, graph_index)
-        if isinstance(frame, PCAFrame) and frame.degenerate == "warn":
-            frame = replace(frame, degenerate="ignore")  # these vectors are not what the user gave
+        frame = _without_warning(frame)  # these vectors are not what the user gave
         index = graph_index.repeat_interleave(vectors.shape[1])
         found = self._chosen(frame.of_segments(vectors.flatten(0, 1), index, len(frames.translation), rng=self.draws))
         return _POINTS.into(vectors, found, graph_index).flatten(-2), found
@@ -179,6 +172,12 @@ def _learned(settings: ParticleModelSettings, rng: torch.Generator | None) -> Le
         own.features, vectors=axes, layers=own.layers, hidden=own.hidden, dropout=own.dropout, rng=rng
     )
     return LearnedFrame(network, settings.frame.group, reads=network.reads)
+
+
+def _without_warning(frame: Frame) -> Frame:
+    if isinstance(frame, PlanarFrame):
+        return PlanarFrame(_without_warning(frame.frame), frame.n)
+    return replace(frame, degenerate="ignore") if isinstance(frame, PCAFrame) and frame.degenerate == "warn" else frame
 
 
 def _turned(frames: Frames, rng: torch.Generator | None) -> Frames:

@@ -56,7 +56,7 @@ class LocalPointNetNormals(Pretrained, nn.Module):
     @property
     def symmetry(self) -> Symmetry:
         """S_n acts on the points, and the group of the frames on space."""
-        return normals_symmetry(self.frame, self.settings.frame)
+        return normals_symmetry(self.frame)
 
     def forward(
         self, points: Float[Tensor, "batch points 3"], mask: Bool[Tensor, "batch points"] | None = None
