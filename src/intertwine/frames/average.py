@@ -46,7 +46,7 @@ class FrameAverage(nn.Module):
     have the clouds, or the points of all, on the first axis.
 
     Args:
-        backbone: any module; called with the same arguments.
+        backbone: any module or function, called with the same arguments; `frame_averaged` is a decorator for functions.
         frame: the group and how its elements are found.
         inputs: kind of each argument of ``forward``; the first ``point`` (or else ``vector``) gives the frames.
         output: kind of the output, or of each output by name or by place (a tuple).
@@ -73,7 +73,7 @@ class FrameAverage(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Callable[..., Any],
         frame: Frame,
         *,
         inputs: Mapping[str, str],

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import reduce
 from operator import mul
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -60,7 +60,8 @@ class FramedNormals(Pretrained, nn.Module):
     @property
     def backbone(self) -> nn.Module:
         """The network that is averaged."""
-        return self.network.backbone if isinstance(self.network, FrameAverage) else self.network
+        found = self.network.backbone if isinstance(self.network, FrameAverage) else self.network
+        return cast("nn.Module", found)
 
     @property
     def mode(self) -> str:
