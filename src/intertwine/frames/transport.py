@@ -135,7 +135,7 @@ class _Vectors(Kind):
     def into(self, x: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
         _check_vectors(x, frames, index, self)
         if self.moves:
-            x = x - self._origin(frames, index, x.ndim)
+            x = frames.seen_from_origin(x, index)
         return self._signed(_between(_matrices(frames.inverse_linear, index), x.unsqueeze(1)), frames, index)
 
     def back(self, y: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
@@ -144,14 +144,10 @@ class _Vectors(Kind):
         if frames.span is not None:
             kept = kept_vectors(frames.span, pseudo=self.pseudo)
             x = _between(_matrices(kept, index).unsqueeze(1), x)
-        return x + self._origin(frames, index, y.ndim) if self.moves else x
+        return frames.put_back(x, index) if self.moves else x
 
     def _signed(self, x: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
         return _oriented(x, frames, index) if self.pseudo else x
-
-    def _origin(self, frames: Frames, index: Tensor | None, axes: int) -> Tensor:
-        origin = _matrices(frames.translation, index)
-        return origin.reshape(len(origin), *[1] * (axes - 2), origin.shape[-1])
 
     def __str__(self) -> str:
         return "points" if self.moves else "pseudovectors" if self.pseudo else "vectors"

@@ -122,7 +122,7 @@ class GNN(Pretrained, nn.Module):
         moved = _averaged(self.decoder(features), frames, graph_index)
         if self.settings.predicts == "displacement":
             return positions + moved
-        return moved + first.translation.index_select(0, graph_index)
+        return first.put_back(moved, graph_index)
 
     def _attributes(self, positions: Tensor, charges: Tensor, edge_index: Tensor) -> Float[Tensor, "edges attributes"]:
         source, destination = edge_index

@@ -155,7 +155,7 @@ def _frames(evaluation: Evaluation) -> list[Section]:
         shown = int(np.argmax(np.where(np.isfinite(gaps[: len(points)]), gaps[: len(points)], -1)))
         cloud = torch.from_numpy(points[shown : shown + 1]).double()
         frames = PCAFrame("E(3)", degenerate="ignore")(cloud)
-        seen = ((cloud - frames.translation.unsqueeze(1)).unsqueeze(1) @ frames.linear)[0].numpy()
+        seen = (frames.seen_from_origin(cloud).unsqueeze(1) @ frames.linear)[0].numpy()
         signs = (frames.linear[0] * frames.linear[0, :1]).sum(-2).sign().int().tolist()
         labels = [" ".join("+" if sign > 0 else "-" for sign in row) for row in signs]
         shades = [f"rgb({i},140,{255 - i})" for i in np.linspace(30, 230, len(cloud[0])).astype(int)]
