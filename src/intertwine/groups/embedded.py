@@ -14,7 +14,8 @@ from torch import Tensor
 
 from intertwine.errors import GroupError
 from intertwine.groups.euclidean import SE, E
-from intertwine.groups.group import Group, check_element_shape
+from intertwine.groups.group import check_element_shape
+from intertwine.groups.matrices import MatrixGroup
 from intertwine.groups.orthogonal import SO, O
 from intertwine.groups.translations import T
 
@@ -23,7 +24,7 @@ __all__ = ["Embedded"]
 
 @final
 @dataclass(frozen=True)
-class Embedded(Group):
+class Embedded(MatrixGroup):
     """A group acting on the first coordinates of n; ``str`` gives ``E(2) in 3D``.
 
     Args:
@@ -55,16 +56,6 @@ class Embedded(Group):
     def dim(self) -> int:
         """Return the dimension of the inner group."""
         return self.inner.dim
-
-    def identity(
-        self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> Float[Tensor, "*batch m m"]:
-        """Return identity matrices."""
-        return torch.eye(self._size, dtype=dtype, device=device).repeat(*batch, 1, 1)
-
-    def compose(self, g: Float[Tensor, "*g m m"], h: Float[Tensor, "*h m m"]) -> Float[Tensor, "*gh m m"]:
-        """Return the matrix product ``g h``."""
-        return self._checked(g) @ self._checked(h)
 
     def inverse(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch m m"]:
         """Return the inverse."""
@@ -134,7 +125,3 @@ class Embedded(Group):
         places = torch.tensor(self._places, device=inner.device)
         whole[..., places.unsqueeze(-1), places] = inner
         return whole
-
-    def _checked(self, g: Tensor) -> Tensor:
-        check_element_shape(g, (self._size, self._size), str(self))
-        return g
