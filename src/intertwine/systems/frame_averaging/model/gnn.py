@@ -11,7 +11,7 @@ from functools import reduce
 from operator import mul
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.frames import Frame, Frames, PCAFrame, PlanarFrame
@@ -21,18 +21,18 @@ from intertwine.frames.transport import kind_of
 from intertwine.graphs import segment_mean
 from intertwine.groups import SO
 from intertwine.nn import PairMessages, VectorDeepSets, affine_map, perceptron
-from intertwine.particles import check_particles, particle_symmetry
+from intertwine.particles import particle_symmetry
 from intertwine.symmetry import Symmetry
+from intertwine.systems.frame_averaging.model.particle_network import ParticleNetwork, pair_attributes
 from intertwine.systems.frame_averaging.settings.framing import kept_groups, make_frame
 from intertwine.systems.frame_averaging.settings.particles import ParticleModelSettings
-from intertwine.training.pretrained import Pretrained
 
 __all__ = ["GNN"]
 
 _POINTS, _VECTORS = kind_of("point"), kind_of("vector")
 
 
-class GNN(Pretrained, nn.Module):
+class GNN(ParticleNetwork):
     """Predicts where particles will be; it can be saved, loaded and called on batches of systems.
 
     Law: predictions are permuted with the particles, and move with them under the group of the frame, if there is one.
@@ -60,8 +60,7 @@ class GNN(Pretrained, nn.Module):
         *,
         rng: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.settings = settings
+        super().__init__(settings)
         self.frame = _learned(settings, rng) if settings.frame.kind == "learned" else make_frame(settings.frame)
         self.mode = settings.frame.mode
         self.draws: torch.Generator | None = None
@@ -85,27 +84,11 @@ class GNN(Pretrained, nn.Module):
         """S_n acts on the particles, unless the frame depends on their order, and the group of the frame on space."""
         return particle_symmetry(reduce(mul, kept_groups(self.frame)))
 
-    def forward(
-        self,
-        positions: Float[Tensor, "nodes 3"],
-        velocities: Float[Tensor, "nodes 3"],
-        charges: Float[Tensor, " nodes"],
-        edge_index: Int[Tensor, "2 edges"],
-        graph_index: Int[Tensor, " nodes"],
+    def predicted(
+        self, positions: Tensor, velocities: Tensor, charges: Tensor, edge_index: Tensor, graph_index: Tensor
     ) -> Float[Tensor, "nodes 3"]:
-        """Return the predicted positions.
-
-        Args:
-            positions, velocities, charges: of all particles of a batch.
-            edge_index: source and destination of the edges; no edge leads from one system to another.
-            graph_index: the system of each particle, numbered from 0.
-
-        Raises:
-            ShapeError: if the arguments do not describe one batch of particles.
-            NumericsError: if a position is not finite, with frames.
-        """
-        check_particles(positions, velocities, charges, graph_index)
-        attributes = self._attributes(positions, charges, edge_index)
+        """Return the predicted positions."""
+        attributes = pair_attributes(positions, charges, edge_index, distances=self.settings.distances)
         if self.frame is None:
             features = self.embedding(torch.cat([positions, velocities], dim=-1))
             for layer in self.layers:
@@ -123,14 +106,6 @@ class GNN(Pretrained, nn.Module):
         if self.settings.predicts == "displacement":
             return positions + moved
         return first.put_back(moved, graph_index)
-
-    def _attributes(self, positions: Tensor, charges: Tensor, edge_index: Tensor) -> Float[Tensor, "edges attributes"]:
-        source, destination = edge_index
-        known = [charges.index_select(0, source) * charges.index_select(0, destination)]
-        if self.settings.distances:
-            between = positions.index_select(0, destination) - positions.index_select(0, source)
-            known.append(between.square().sum(-1))
-        return torch.stack(known, dim=-1)
 
     def _first_frames(
         self, frame: Frame, positions: Tensor, velocities: Tensor, charges: Tensor, graph_index: Tensor
