@@ -157,14 +157,17 @@ def rounded_origin(
 
 
 def pad_segments(
-    points: Float[Tensor, "points d"], index: Int64[Tensor, " points"], count: int
-) -> tuple[Float[Tensor, "count longest d"], Bool[Tensor, "count longest"]]:
-    """Return clouds of one tensor as a batch padded with zeros, points in their order, and which entries are points."""
-    if points.ndim != 2 or index.shape != points.shape[:1]:
+    points: Float[Tensor, "points ..."], index: Int64[Tensor, " points"], count: int
+) -> tuple[Float[Tensor, "count longest ..."], Bool[Tensor, "count longest"]]:
+    """Return clouds of one tensor as a batch padded with zeros, points in their order, and which entries are points.
+
+    The same as `intertwine.points.pad_clouds` with the values of the points, of any shape, in their places.
+    """
+    if not points.ndim or index.shape != points.shape[:1]:
         raise ShapeError(
             "clouds in one tensor need the cloud of each point",
             got={"points": tuple(points.shape), "index": tuple(index.shape)},
-            expected="(points, d) and (points,)",
+            expected="(points, ...) and (points,)",
         )
     place, mask = pad_clouds(index, count)
-    return torch.where(mask.unsqueeze(-1), points[place], 0.0), mask
+    return torch.where(mask.reshape(*mask.shape, *[1] * (points.ndim - 1)), points[place], 0.0), mask

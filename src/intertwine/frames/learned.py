@@ -184,12 +184,7 @@ class _Reading(Frame):
         self, points: Tensor, index: Int64[Tensor, " points"], count: int, *, rng: torch.Generator | None = None
     ) -> Frames:
         padded, mask = pad_segments(points, index, count)
-        features = {
-            name: pad_segments(values.reshape(len(values), -1), index, count)[0].unflatten(-1, values.shape[1:])
-            if values.ndim > 1
-            else pad_segments(values.unsqueeze(-1), index, count)[0].squeeze(-1)
-            for name, values in self.features.items()
-        }
+        features = {name: pad_segments(values, index, count)[0] for name, values in self.features.items()}
         return self.frame(padded, mask, rng=rng, **features)
 
 
