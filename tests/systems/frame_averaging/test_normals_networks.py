@@ -17,6 +17,7 @@ from intertwine.systems.frame_averaging.model import dgcnn as dgcnn_module
 from intertwine.systems.frame_averaging.model.dgcnn import DGCNNNormals
 from intertwine.systems.frame_averaging.model.local_pointnet import LocalPointNetNormals
 from intertwine.systems.frame_averaging.model.pointnet import PointNetNormals, TransformNet, transform_penalty
+from intertwine.systems.frame_averaging.model.vn_dgcnn import VNDGCNNNormals
 from intertwine.systems.frame_averaging.model.vn_pointnet import VNPointNetNormals
 from intertwine.systems.frame_averaging.settings.framing import FrameSettings
 from intertwine.systems.frame_averaging.settings.normals import NormalsModelSettings
@@ -32,6 +33,7 @@ ALL = {
     "fa-dgcnn": {"network": "dgcnn", "neighbours": 8, "pool": "mean", "skip_input": True},
     "dgcnn": {"network": "dgcnn", "neighbours": 8, "frame": NONE},
     "vn-pointnet": {"network": "vn_pointnet", "neighbours": 8},
+    "vn-dgcnn": {"network": "vn_dgcnn", "neighbours": 8},
 }
 FRAMED = ("fa-pointnet", "fa-local-pointnet", "fa-dgcnn")
 
@@ -188,6 +190,48 @@ def test_dgcnn_against_features_copied_to_every_edge(name, points):
         np.testing.assert_allclose(found, unit(expected), rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("products", [False, True])
+def test_vn_dgcnn_against_loops_over_points_and_neighbours(products, points):
+    """Written out for one cloud with arrays (channels, 3), from weights alone."""
+    network = build("vn-dgcnn", cross_products=products)
+
+    def mapped(block, x):
+        linear, norm, bend = block
+        x = linear.weight.detach().numpy() @ x
+        length = np.sqrt((x**2).sum(1) + 1e-12)
+        own = norm.norm
+        scale = own.weight.detach().numpy() / np.sqrt(own.running_var.numpy() + own.eps)
+        x = x * ((length - own.running_mean.numpy()) * scale + own.bias.detach().numpy())[:, None] / length[:, None]
+        towards = bend.direction.weight.detach().numpy() @ x
+        along = (x * towards).sum(1) / ((towards**2).sum(1) + 1e-6)
+        return x - 0.8 * np.minimum(along, 0)[:, None] * towards
+
+    cloud = points[0].numpy() - points[0].numpy().mean(0)
+    features, found = cloud[:, None], []
+    for convolution in network.convolutions:
+        new = []
+        for own in features:
+            near = np.argsort(((features - own) ** 2).sum((1, 2)))[:8]
+            edges = []
+            for other in features[near]:
+                edge = np.concatenate([other - own, own, *([np.cross(other - own, own)] if products else [])])
+                for block in convolution:
+                    edge = mapped(block, edge)
+                edges.append(edge)
+            new.append(np.mean(edges, axis=0))
+        features = np.array(new)
+        found.append(features)
+    joined = np.concatenate(found, axis=1)
+    shared = np.mean([mapped(network.wide, x) for x in joined], axis=0)
+    vectors = []
+    for x in joined:
+        x = np.concatenate([shared, x])
+        for block in network.head:
+            x = mapped(block, x)
+        vectors.append((network.last.weight.detach().numpy() @ x)[0])
+    np.testing.assert_allclose(network(points)[0].detach().numpy(), unit(np.array(vectors)), rtol=1e-8, atol=1e-9)
+
+
 def test_neighbours_of_points_are_found_once_for_all_frames(points, monkeypatch):
     seen = []
 
@@ -254,7 +298,11 @@ class TestVNPointNet(_Normals):
     name = "vn-pointnet"
 
 
-@pytest.mark.parametrize("name", [*FRAMED, "vn-pointnet"])
+class TestVNDGCNN(_Normals):
+    name = "vn-dgcnn"
+
+
+@pytest.mark.parametrize("name", [*FRAMED, "vn-pointnet", "vn-dgcnn"])
 def test_far_and_turned_clouds_have_turned_normals(name, points, rng):
     """Translations up to 100: below 1e-10 in float64, 1e-4 in float32; patches have smaller gaps (measured 1.1e-4)."""
     network = build(name)
@@ -448,8 +496,9 @@ def test_maps_begin_near_the_identity_and_their_penalty_sees_what_is_not_orthogo
     assert transform_penalty(torch.eye(3, dtype=DOUBLE).expand(2, 3, 3), "published").item() == 0
 
 
-def test_vector_products_make_vector_neurons_follow_rotations_alone(points, rng):
-    network = build("vn-pointnet", cross_products=True)
+@pytest.mark.parametrize("name", ["vn-pointnet", "vn-dgcnn"])
+def test_vector_products_make_vector_neurons_follow_rotations_alone(name, points, rng):
+    network = build(name, cross_products=True)
     assert "SE(3)" in str(network.symmetry.group)
     assert equivariance_error(network, {"points": points}, trials=4, rng=rng).worst.relative < 1e-9
     assert (network(-points) + network(points)).abs().max() > 1e-3
@@ -510,6 +559,6 @@ def test_settings_that_do_not_fit_are_refused():
 
 def test_networks_are_those_that_settings_name():
     plain, edges = PointNetNormals, DGCNNNormals
-    kinds = (plain, plain, LocalPointNetNormals, edges, edges, VNPointNetNormals)
+    kinds = (plain, plain, LocalPointNetNormals, edges, edges, VNPointNetNormals, VNDGCNNNormals)
     for name, kind in zip(ALL, kinds, strict=True):
         assert isinstance(build(name), kind)

@@ -27,7 +27,7 @@ from intertwine.training.recipes import load_recipe
 from intertwine.training.trainer import train
 
 ONE_THREAD = {"training.threads": 1}
-RECIPES = ["fa-pointnet", "pointnet", "fa-local-pointnet", "fa-dgcnn", "dgcnn", "vn-pointnet"]
+RECIPES = ["fa-pointnet", "pointnet", "fa-local-pointnet", "fa-dgcnn", "dgcnn", "vn-pointnet", "vn-dgcnn"]
 PARTS = "fa_cad/cad_procedural.npz"
 
 
