@@ -19,7 +19,18 @@ from scipy.spatial.transform import Rotation
 
 from intertwine.atoms import read_structures
 from intertwine.graphs import AtomGraph, collate, edge_vectors, neighbour_list
-from intertwine.groups import SE, SO, DihedralGroup, O, SymmetricGroup, homogeneous
+from intertwine.groups import (
+    SE,
+    SO,
+    DihedralGroup,
+    Lorentz,
+    O,
+    SymmetricGroup,
+    U,
+    complex_to_real,
+    homogeneous,
+    minkowski_metric,
+)
 from intertwine.groups.rotations import (
     euler_to_matrix,
     quaternion_multiply,
@@ -423,3 +434,25 @@ def test_convention_33_edge_frames_turn_edges_onto_y(rng):
     expected = torch.zeros_like(r)
     expected[:, 1] = r.norm(dim=-1)
     torch.testing.assert_close(turned, expected, **tolerance(torch.float64, size=float(r.abs().max())))
+
+
+def test_convention_34_space_time_has_time_first_and_a_positive_square_of_it(rng):
+    assert minkowski_metric(4).tolist() == [1, -1, -1, -1]
+    rapidity = torch.tensor([0.0, 0.0, 0.0, 0.6, 0.0, 0.0], dtype=F64)
+    moved = Lorentz(4).exp(rapidity) @ torch.tensor([1.0, 0, 0, 0], dtype=F64)
+    close(moved, [math.cosh(0.6), math.sinh(0.6), 0.0, 0.0])
+    g, x = Lorentz(4).sample(rng=rng, dtype=F64), torch.randn(4, generator=rng, dtype=F64)
+    t, *space = (g @ x).tolist()
+    assert t**2 - sum(s**2 for s in space) == pytest.approx(x[0].item() ** 2 - x[1:].square().sum().item(), abs=1e-12)
+    eta = torch.diag(torch.tensor([1.0, -1, -1, -1], dtype=F64))
+    close(g.T @ eta @ g, eta, epsilons=2000)
+
+
+def test_convention_35_complex_numbers_are_pairs_of_real_and_imaginary_part(rng):
+    assert complex_to_real(torch.tensor([[2 + 3j]])).tolist() == [[2, -3], [3, 2]]
+    one = U(2).sample(rng=rng, dtype=F64)
+    z = np.array([1 + 2j, -0.5 + 0.25j])
+    pairs = np.stack([z.real, z.imag], axis=1).ravel()
+    moved = (one.numpy() @ pairs).reshape(2, 2)
+    matrix = one.numpy()[::2, ::2] + 1j * one.numpy()[1::2, ::2]
+    np.testing.assert_allclose(moved[:, 0] + 1j * moved[:, 1], matrix @ z, atol=1e-15)

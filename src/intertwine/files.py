@@ -35,13 +35,13 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
 
 
 def read_text(path: str | os.PathLike[str], fix: str | None = None) -> str:
-    """Return the text of a file.
+    """Return the text of a file, without the mark that some programs begin UTF-8 with.
 
     Raises:
         DataError: if it is missing or is not UTF-8; ``fix`` says which command writes it.
     """
     try:
-        return Path(path).read_text(encoding="utf-8")
+        return Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError as error:
         raise DataError("there is no such file", got=str(path), fix=fix) from error
     except UnicodeDecodeError as error:

@@ -88,6 +88,38 @@ def test_masked_points_do_not_count(rng):
     torch.testing.assert_close(together, expected)
 
 
+@pytest.mark.parametrize(
+    ("kind", "shape"), [("scalar of graphs", (4,)), ("vector", (3,)), ("vector of graphs", (3, 3))]
+)
+def test_clouds_with_as_many_channels_as_points_are_not_masked(kind, shape, rng):
+    """The output of a cloud counts whole, and an input reaches the network whole, whatever the mask."""
+    given = torch.randn(2, *shape, generator=rng, dtype=torch.float64)
+
+    class Pooled(torch.nn.Module):
+        def forward(self, x, mask, given):
+            seen = torch.where(mask.unsqueeze(-1), x, 0.0).sum(1).cumsum(-1).tanh()
+            return given * (1 + seen.sum(-1)).reshape(-1, *[1] * len(shape))
+
+    frame, points = PCAFrame("E(3)", degenerate="ignore"), cloud(rng, batch=2, n=shape[0])
+    mask = torch.arange(shape[0]) < torch.tensor([[shape[0]], [2]])
+    wrapped = FrameAverage(Pooled(), frame, inputs={"x": "point", "mask": "mask", "given": kind}, output=kind)
+    found, variance = average_with_variance(wrapped, x=points, mask=mask, given=given)
+    frames, factors = frame(points, mask), []
+    for place, rotations in enumerate(frames.linear):
+        seen = [(points[place] - frames.translation[place])[mask[place]] @ rotation for rotation in rotations]
+        factors.append(torch.stack([1 + x.sum(0).cumsum(-1).tanh().sum() for x in seen]))
+    expected = torch.stack([f.mean() * own for f, own in zip(factors, given, strict=True)])
+    torch.testing.assert_close(found, expected)
+    spread = torch.stack([f.var(unbiased=False) * own.square() for f, own in zip(factors, given, strict=True)])
+    torch.testing.assert_close(variance, spread.mean())
+
+
+def test_rows_that_are_said_to_be_points_must_be(rng):
+    wrapped = network(Uneven(rng), inputs={"x": "point", "mask": "mask", "graph": "scalar of points"})
+    with pytest.raises(ShapeError, match="scalars of points do not fit"):
+        wrapped(cloud(rng), torch.ones(3, 6, dtype=torch.bool), torch.zeros(3, 5))
+
+
 def test_clouds_in_one_tensor_give_the_same(rng):
     points, backbone = cloud(rng), Uneven(rng)
     _, dense = average_with_variance(network(backbone), x=points)

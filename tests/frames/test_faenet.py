@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from intertwine.errors import ConfigError, NumericsError, ShapeError
+from intertwine.errors import ConfigError, NumericsError, ShapeError, SymmetryError
 from intertwine.frames import FrameAverage, PCAFrame, PlanarFrame, WeightedFrame, faenet_framing
-from intertwine.groups import SE, E, Embedded, O
+from intertwine.groups import SE, E, Embedded, O, T
 from intertwine.symmetry import equivariance_error
 
 MODES = ["all", "stochastic", "det", "se3-all", "se3-stochastic", "se3-det"]
@@ -74,7 +74,27 @@ def test_all_elements_keep_the_law(mode, group, rng):
 
 @pytest.mark.parametrize("mode", ["stochastic", "det", "se3-det"])
 def test_one_element_does_not(mode, rng):
-    assert equivariance_error(average(faenet_framing(mode)), {"x": cloud(rng)}, rng=rng).worst.relative > 1e-2
+    law = average(faenet_framing("all")).symmetry
+    report = equivariance_error(average(faenet_framing(mode)), {"x": cloud(rng)}, symmetry=law, rng=rng)
+    assert report.worst.relative > 1e-2
+
+
+@pytest.mark.parametrize(("group", "kept"), [("E(3)", T(3)), ("SE(3)", T(3)), ("O(3)", None), ("SO(3)", None)])
+def test_signs_that_a_rule_fixes_keep_translations_at_most_and_declare_it(group, kept, rng):
+    network = average({"frame": PCAFrame(group, signs="fixed")})
+    if kept is None:
+        assert network.symmetry is None
+        with pytest.raises(SymmetryError, match="declares no symmetry"):
+            equivariance_error(network, {"x": cloud(rng)}, rng=rng)
+    else:
+        assert network.symmetry.group == kept
+        assert equivariance_error(network, {"x": cloud(rng)}, rng=rng).worst.relative < 1e-12
+    planar = average({"frame": PlanarFrame(PCAFrame(group.replace("3", "2"), signs="fixed"))})
+    if kept is None:
+        assert planar.symmetry is None
+    else:
+        assert planar.symmetry.group == Embedded(T(2), 3)
+        assert equivariance_error(planar, {"x": cloud(rng)}, rng=rng).worst.relative < 1e-12
 
 
 def test_the_fixed_element_has_coordinates_with_positive_sums(rng):

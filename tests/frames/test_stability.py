@@ -100,6 +100,15 @@ def test_the_command_shows_the_least_stable_first(files, capsys):
     assert "1 of 2 have eigenvalues closer than 0.05" in out
 
 
+def test_the_command_takes_all_clouds_of_a_file(tmp_path, capsys):
+    shapes = [ellipsoids((1.0, 2, 4))[0].numpy(), ellipsoids((1.0, 1.0001, 4))[0].numpy()]
+    np.savez(tmp_path / "many.npz", points=np.stack(shapes))
+    assert main(["frames", str(tmp_path / "many.npz")]) == 0
+    out = capsys.readouterr().out
+    assert out.index("many.npz[1]") < out.index("many.npz[0]")
+    assert "1 of 2 have eigenvalues closer than 0.05" in out
+
+
 def test_the_command_writes_numbers_and_a_page(files, tmp_path, capsys):
     assert main(["frames", *files, "--output", str(tmp_path / "all.json")]) == 0
     clouds = json.loads((tmp_path / "all.json").read_text())["clouds"]

@@ -46,6 +46,7 @@ GROUPS = [
     DihedralGroup(6),
     Embedded(E(2), 3),
     Embedded(SO(2), 3),
+    Embedded(T(2), 3),
     Embedded(SE(3), 3),
     O(3) * SymmetricGroup(4),
     SE(2) * SymmetricGroup(3) * CyclicGroup(5),

@@ -45,6 +45,23 @@ def test_equal_to_a_loop_over_edges(training, pool, widths, rng):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-8, atol=1e-8)
 
 
+def test_norms_learn_from_the_edges_of_points_that_exist(rng):
+    """Clouds of two sizes in a padded batch against the loop over edges of both."""
+    one, other = (EdgeConv(4, (6, 5)).double().train() for _ in range(2))
+    other.load_state_dict(one.state_dict())
+    clouds = [torch.randn(1, size, 4, generator=rng, dtype=DOUBLE) for size in (9, 6)]
+    mask = torch.arange(9) < torch.tensor([[9], [6]])
+    padded = torch.cat([clouds[0], nn.functional.pad(clouds[1], (0, 0, 0, 3), value=7.0)])
+    found = one(padded, nearest_neighbours(padded, 5, mask), mask)
+    edges = torch.cat([edge_features(cloud, nearest_neighbours(cloud, 5)).flatten(0, 1) for cloud in clouds])
+    rows = edges.flatten(0, 1)
+    for step, norm in zip(other.maps, other.norms, strict=True):
+        rows = nn.functional.leaky_relu(norm(rows @ step.weight.T), 0.2)
+    torch.testing.assert_close(found[mask], rows.view(15, 5, 5).amax(1), rtol=1e-10, atol=1e-12)
+    assert (found[~mask] == 0).all()
+    torch.testing.assert_close(dict(one.named_buffers()), dict(other.named_buffers()))
+
+
 def test_permuted_points_have_permuted_features(rng):
     layer = EdgeConv(3, (5, 4)).double().eval()
     points = torch.randn(1, 12, 3, generator=rng, dtype=DOUBLE)

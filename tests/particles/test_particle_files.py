@@ -72,6 +72,16 @@ def test_the_order_of_lines_of_a_table_does_not_matter(tmp_path, trajectories, w
     np.testing.assert_array_equal(read_samples(path, 1, 4).targets, wanted(trajectories).targets)
 
 
+def test_tables_of_other_programs(tmp_path, trajectories, write_table):
+    """Names in capitals, the mark at the beginning of UTF-8, and an ending in capitals."""
+    given = write_table(tmp_path / "mine.csv", *trajectories)
+    header, *lines = given.read_text().splitlines()
+    (tmp_path / "OTHER.CSV").write_text("\n".join(["\ufeff" + header.upper().replace(",", ", "), *lines]), "utf-8")
+    one, other = (read_samples(path, 1, 4) for path in (given, tmp_path / "OTHER.CSV"))
+    np.testing.assert_array_equal(one.positions, other.positions)
+    np.testing.assert_array_equal(one.targets, other.targets)
+
+
 def test_a_file_of_one_frame_is_where_a_prediction_starts(tmp_path, trajectories, write_table):
     positions, velocities, charges = trajectories
     path = write_table(tmp_path / "now.csv", positions[:, :1], velocities[:, :1], charges, frames=False)

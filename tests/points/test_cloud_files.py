@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from intertwine.errors import DataError
-from intertwine.points import Cloud, read_cloud, write_cloud
+from intertwine.points import Cloud, read_cloud, read_clouds, write_cloud, write_clouds
 from intertwine.points.ply import parse_ply, ply_bytes
 
 
@@ -64,7 +64,14 @@ def test_big_endian_doubles_and_other_properties(tmp_path):
         ("a.csv", "x,y,z\n1,2,3\n4,5,6\n", None),
         ("a.csv", "1,2,3\n4,5,6\n", None),
         ("a.csv", "label,z,y,x,what\n7,3,2,1,0\n8,6,5,4,0\n", None),
+        ("a.csv", "\ufeffX,Y,Z\n1,2,3\n4,5,6\n", None),
+        ("a.csv", "\ufeff1,2,3\n4,5,6\n", None),
+        ("A.CSV", "X,y,Z,Nx,NY,nZ\n1,2,3,0,0,1\n4,5,6,0,1,0\n", [[0, 0, 1], [0, 1, 0]]),
         ("a.xyz", "1 2 3 0 0 1\n4 5 6 0 1 0\n", [[0, 0, 1], [0, 1, 0]]),
+        ("a.xyz", "1 2 3 0 0.6 0.801\n4 5 6 0 1 0\n", [[0, 0.6, 0.801], [0, 1, 0]]),
+        # colours, from 0 to 255 and from 0 to 1
+        ("a.xyz", "1 2 3 255 0 1\n4 5 6 0 1 0\n", None),
+        ("a.xyz", "1 2 3 0 0 1\n4 5 6 0.5 1 0.2\n", None),
         ("a.obj", "# two\nv 1 2 3 0.5 0.5 0.5\nv 4 5 6\nvn 0 0 1\nvn 0 1 0\n", [[0, 0, 1], [0, 1, 0]]),
         ("a.obj", "v 1 2 3\nv 4 5 6\nvn 0 0 1\nf 1//1 2//1 2//1\n", None),
     ],
@@ -75,6 +82,48 @@ def test_tables_and_obj(tmp_path, name, text, normals):
     assert found.points.tolist() == [[1, 2, 3], [4, 5, 6]]
     assert (None if found.normals is None else found.normals.tolist()) == normals
     assert (found.labels is None) == ("label" not in text)
+
+
+def test_many_clouds_in_one_file(tmp_path, cloud):
+    rng = np.random.default_rng(1)
+    points, labels = rng.normal(size=(4, 5, 3)), rng.integers(0, 9, (4, 5))
+    np.savez(tmp_path / "many.npz", points=points, labels=labels, classes=np.arange(4))
+    found = read_clouds(tmp_path / "many.npz")
+    assert [one.name for one in found] == [f"many.npz[{place}]" for place in range(4)]
+    for place, one in enumerate(found):
+        np.testing.assert_array_equal(one.points, points[place])
+        np.testing.assert_array_equal(one.labels, labels[place])
+    with pytest.raises(DataError, match=r"holds several clouds") as caught:
+        read_cloud(tmp_path / "many.npz")
+    assert "points=points[0]" in caught.value.fix
+    again = read_clouds(write_clouds(tmp_path / "again.npz", found))
+    assert len(again) == 4
+    for one, other in zip(found, again, strict=True):
+        same(one, other)
+    np.savez(tmp_path / "single.npz", points=points[:1])
+    assert len(read_cloud(tmp_path / "single.npz")) == 5
+    same(read_clouds(write_clouds(tmp_path / "one.ply", [cloud]))[0], cloud)
+
+
+def test_many_clouds_that_do_not_fit_are_refused(tmp_path, cloud):
+    for arrays, words in (
+        ({"labels": np.zeros(3, int)}, "labels do not fit"),
+        ({"labels": np.zeros((4, 6), int)}, r"a.npz\[0\]: labels do not fit"),
+        ({"points": np.zeros((0, 5, 3))}, "no clouds"),
+        ({"points": np.zeros((4, 0, 3))}, "no points"),
+        ({"points": np.where(np.arange(60).reshape(4, 5, 3) == 40, np.nan, 0)}, r"a.npz\[2\].*not finite"),
+    ):
+        np.savez(tmp_path / "a.npz", **({"points": np.zeros((4, 5, 3))} | arrays))
+        with pytest.raises(DataError, match=words):
+            read_clouds(tmp_path / "a.npz")
+    for name, clouds in (
+        ("a.ply", [cloud, cloud]),
+        ("a.npz", [cloud, Cloud(cloud.points)]),
+        ("a.npz", [cloud, Cloud(cloud.points[:3], cloud.normals[:3])]),
+        ("a.npz", []),
+    ):
+        with pytest.raises(DataError, match="cannot hold"):
+            write_clouds(tmp_path / name, clouds)
 
 
 @pytest.mark.parametrize(

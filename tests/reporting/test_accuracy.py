@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 
 from intertwine.reporting import Evaluation, EvaluationRow
-from intertwine.reporting.accuracy import best_other, comparison, metric_table, not_measured, parity_pictures
+from intertwine.reporting.accuracy import (
+    best_other,
+    comparison,
+    metric_facts,
+    metric_table,
+    model_tables,
+    not_measured,
+    parity_pictures,
+)
 
 ROWS = (
     EvaluationRow("near", "rmse", 1.5, "meV", 4),
@@ -20,6 +28,25 @@ def test_a_table_has_a_row_for_each_set_and_a_column_for_each_measured_metric():
     table = metric_table(FOUND, {"cosine": "cosine", "rmse": "force RMSE", "absent": "nothing"}, "frames")
     assert table.columns == ["test set", "frames", "cosine", "force RMSE\nmeV"]
     assert table.rows == [["near", 4, "0.500", "1.50"], ["far", 6, "\N{EN DASH}", "3.00"]]
+
+
+def test_a_table_for_each_set_has_a_row_for_each_model_that_has_numbers_on_it():
+    near, far = model_tables(FOUND, {"cosine": "cosine", "rmse": "RMSE", "absent": "nothing"}, "frames")
+    assert near.columns == ["model", "cosine", "RMSE"]
+    dash = "\N{EN DASH}"
+    assert near.rows == [
+        ["this run", "0.500", "1.50"],
+        ["zero (baseline)", dash, "9.00"],
+        ["mean (baseline)", dash, "7.00"],
+    ]
+    assert far.rows == [
+        ["this run", dash, "3.00"],
+        ["zero (baseline)", dash, "8.00"],
+        ["famous (paper)", dash, "2.00"],
+    ]
+    facts = metric_facts(FOUND, "rmse", "Error")
+    assert [(fact.label, fact.value) for fact in facts] == [("Error, near", "1.50"), ("Error, far", "3.00")]
+    assert facts[1].note == "zero (baseline): 8.00", "the best baseline, not a published figure"
 
 
 def test_other_models_are_named_with_their_kind():

@@ -82,7 +82,7 @@ def _read(path: Path, points: int, rng: object) -> "list[tuple[str, np.ndarray]]
     """Return the clouds of a file by name; meshes are sampled."""
     import torch
 
-    from intertwine.points import Mesh, has_faces, read_cloud, read_mesh, read_meshes, sample_surface
+    from intertwine.points import Mesh, has_faces, read_clouds, read_mesh, read_meshes, sample_surface
     from intertwine.points.arrays import load_arrays
 
     def sampled(mesh: Mesh) -> "tuple[str, np.ndarray]":
@@ -93,8 +93,7 @@ def _read(path: Path, points: int, rng: object) -> "list[tuple[str, np.ndarray]]
         return [sampled(mesh) for mesh in read_meshes(path)]
     if has_faces(path):
         return [sampled(read_mesh(path))]
-    cloud = read_cloud(path)
-    return [(cloud.name if cloud.name != "cloud" else path.name, cloud.points)]
+    return [(cloud.name, cloud.points) for cloud in read_clouds(path)]
 
 
 def _show(names: Sequence[str], found: "Stability", frame: str, tolerance: float, console: Console) -> None:

@@ -3,6 +3,7 @@
 from intertwine.frames.average import FrameAverage
 from intertwine.frames.canonical_labelling import Automorphisms, MinimalGraphFrame, automorphisms, canonical_labelling
 from intertwine.frames.centroid import CentroidFrame
+from intertwine.frames.decorator import frame_averaged
 from intertwine.frames.eigen import symmetric_eigh
 from intertwine.frames.faenet import FAENetFraming, FAENetMode, faenet_framing
 from intertwine.frames.finite import FiniteFrame, matrices_of
@@ -84,6 +85,7 @@ __all__ = [
     "choose_element",
     "cluster_rows",
     "faenet_framing",
+    "frame_averaged",
     "frame_variance",
     "identity_cross_entropy",
     "identity_prior",

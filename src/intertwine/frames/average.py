@@ -27,7 +27,8 @@ _STRUCTURE = ("mask", "edges", "graphs")
 class FrameAverage(nn.Module):
     """A network with the symmetry of a frame: inputs are seen from each element, outputs mapped back and averaged.
 
-    Law: ``f(g x) = g f(x)`` for every g of ``frame.group``, exactly up to rounding, where frames are valid.
+    Law: ``f(g x) = g f(x)`` for every g of ``frame.kept``, the group of the frame unless its elements do not move with
+    their clouds; exactly up to rounding, where frames are valid.
 
     The frames of all clouds are one batch, so the network runs once, on ``frames`` times as many clouds. Two layouts:
 
@@ -40,11 +41,12 @@ class FrameAverage(nn.Module):
     Kinds of inputs and outputs: ``point``, ``vector``, ``pseudovector``, ``scalar``, ``pseudoscalar``, ``matrix``, or
     irreps such as ``"8x0e + 4x1o"``; of inputs also ``mask``, ``edges`` and ``graphs``. Of clouds in one tensor a row
     may be of a point, a graph or an edge: ``"vector of graphs"`` says so where numbers of rows do not, and inputs of
-    graphs tell how many there are, if the last are empty. Arguments without a kind are passed on as they are. Data of
-    a kind have the clouds, or the points of all, on the first axis.
+    graphs tell how many there are, if the last are empty. In a masked batch it must be said of data of whole clouds
+    that have as many channels as there are points. Arguments without a kind are passed on as they are. Data of a kind
+    have the clouds, or the points of all, on the first axis.
 
     Args:
-        backbone: any module; called with the same arguments.
+        backbone: any module or function, called with the same arguments; `frame_averaged` is a decorator for functions.
         frame: the group and how its elements are found.
         inputs: kind of each argument of ``forward``; the first ``point`` (or else ``vector``) gives the frames.
         output: kind of the output, or of each output by name or by place (a tuple).
@@ -71,7 +73,7 @@ class FrameAverage(nn.Module):
 
     def __init__(
         self,
-        backbone: nn.Module,
+        backbone: Callable[..., Any],
         frame: Frame,
         *,
         inputs: Mapping[str, str],
@@ -99,8 +101,10 @@ class FrameAverage(nn.Module):
         self._check(mode, samples, chunk)
 
     @property
-    def symmetry(self) -> Symmetry:
-        """The group of the frame acts on inputs and outputs as their kinds say."""
+    def symmetry(self) -> Symmetry | None:
+        """The group that the frame keeps acts on inputs and outputs as their kinds say; None where it keeps none."""
+        if self.frame.kept is None:
+            return None
         inputs: dict[str, Representation] = {name: self._law(typed.kind) for name, typed in self._kinds.items()}
         inputs |= {name: NodeIndices() for name, kind in self.inputs.items() if kind == "edges"}
         laws = {kind: self._law(self._output_kinds[kind].kind) for kind in self._output_names()}
@@ -112,7 +116,7 @@ class FrameAverage(nn.Module):
         else:
             output = [laws[kind] for kind in self.output]
         shown = {name: law for name, law in inputs.items() if not isinstance(law, Invariant)}
-        return Symmetry(self.frame.group, inputs=shown, output=output)
+        return Symmetry(self.frame.kept, inputs=shown, output=output)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Return the average of the backbone over the frames of the clouds; arguments are those of the backbone.

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from intertwine.frames.frame import Frame, Frames
+from intertwine.frames.frame import Frame, Frames, rounded_origin
 from intertwine.frames.moments import check_clouds, cloud_moments
 from intertwine.groups import Group, T
 
@@ -43,12 +43,14 @@ class CentroidFrame(Frame):
         """Return the frames of a batch of clouds; see `Frame`."""
         check_clouds(points, mask, self.dim, str(self))
         origin, _ = cloud_moments(points, mask, centred=True)
+        translation, rest = rounded_origin(origin, points.dtype)
         batch = len(points)
         return Frames(
             torch.eye(self.dim, dtype=points.dtype, device=points.device).expand(batch, 1, self.dim, self.dim),
-            origin.to(points.dtype),
+            translation,
             points.new_ones(batch, 1),
             torch.ones(batch, dtype=torch.bool, device=points.device),
+            rest=rest,
         )
 
     def __str__(self) -> str:

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intertwine.errors import GroupError, ShapeError
-from intertwine.frames.frame import Frame, Frames
+from intertwine.frames.frame import Frame, Frames, rounded_origin
 from intertwine.frames.moments import about_origin, check_clouds
 from intertwine.groups import FiniteGroup, Group, parse_group
 
@@ -107,12 +107,14 @@ class FiniteFrame(Frame):
         """Return the same elements for each cloud; see `Frame`."""
         check_clouds(points, mask, self.dim, str(self))
         origin, _ = about_origin(points.detach(), mask, centred=self.centred)
+        translation, rest = rounded_origin(origin, points.dtype)
         batch, count = len(points), len(self.matrices)
         matrices = self.matrices.to(points).expand(batch, -1, -1, -1)
         return Frames(
             matrices,
-            origin.to(points.dtype),
+            translation,
             points.new_full((batch, count), 1 / count),
             torch.ones(batch, dtype=torch.bool, device=points.device),
             inverse=torch.linalg.inv(self.matrices.double()).to(points).expand_as(matrices),
+            rest=rest,
         )

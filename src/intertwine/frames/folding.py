@@ -69,7 +69,7 @@ class DenseFolding(Folding):
         if not isinstance(values, Tensor) or values.ndim < 1 or len(values) != self.batch:
             got = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             raise ShapeError(f"{kind} do not fit the clouds", got=got, expected=f"({self.batch}, ...), a row for each")
-        if self.mask is not None and values.ndim > 1 and values.shape[1] == self.mask.shape[1]:
+        if self.mask is not None and kind.by_point(values.shape[1:], self.mask.shape[1]):
             # what stands where a cloud has no point, NaN say, must not reach the network
             known = self.mask.reshape(*self.mask.shape, *[1] * (values.ndim - 2))
             values = torch.where(known, values, torch.zeros((), dtype=values.dtype, device=values.device))

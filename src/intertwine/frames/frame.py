@@ -36,6 +36,7 @@ class Frames:
         rank: dimensions that the points of each cloud span about its origin; not known where not given.
         span: projections on what they span, for frames whose axes beyond it mean nothing: vectors that a network gives
             are projected. Averages over all signs of an axis need no projection.
+        rest: what ``translation``, in the precision of the points, leaves out of the origin: far away that is much.
     """
 
     linear: Float[Tensor, "batch frames d d"]
@@ -45,6 +46,31 @@ class Frames:
     inverse: Float[Tensor, "batch frames d d"] | None = None
     rank: Int64[Tensor, " batch"] | None = None
     span: Float[Tensor, "batch d d"] | None = None
+    rest: Float[Tensor, "batch d"] | None = None
+
+    def seen_from_origin(
+        self, points: Float[Tensor, "rows ... d"], index: Int64[Tensor, " rows"] | None = None
+    ) -> Float[Tensor, "rows ... d"]:
+        """Return points as seen from the origins of their clouds.
+
+        Args:
+            points: of the clouds in their order, or with ``index`` of the clouds that it names.
+            index: the cloud of each row.
+        """
+        seen = points - self._by_row(self.translation, points, index)
+        return seen if self.rest is None else seen - self._by_row(self.rest, points, index)
+
+    def put_back(
+        self, points: Float[Tensor, "rows ... d"], index: Int64[Tensor, " rows"] | None = None
+    ) -> Float[Tensor, "rows ... d"]:
+        """Return points seen from the origins of their clouds where they are; the inverse of `seen_from_origin`."""
+        points = points if self.rest is None else points + self._by_row(self.rest, points, index)
+        return points + self._by_row(self.translation, points, index)
+
+    @staticmethod
+    def _by_row(origin: Tensor, points: Tensor, index: Tensor | None) -> Tensor:
+        origin = origin if index is None else origin.index_select(0, index)
+        return origin.reshape(len(origin), *[1] * (points.ndim - 2), origin.shape[-1])
 
     @property
     def count(self) -> int:
@@ -72,6 +98,11 @@ class Frame(ABC):
     @abstractmethod
     def dim(self) -> int:
         """Coordinates of a point."""
+
+    @property
+    def kept(self) -> Group | None:
+        """The group under which averages are equivariant: ``group``, where frames move with their clouds."""
+        return self.group
 
     @abstractmethod
     def __call__(
@@ -117,15 +148,26 @@ class Frame(ABC):
         return self(padded, mask, rng=rng)
 
 
+def rounded_origin(
+    origin: Float[Tensor, "batch d"], dtype: torch.dtype
+) -> tuple[Float[Tensor, "batch d"], Float[Tensor, "batch d"] | None]:
+    """Return origins in float64 as ``translation`` and ``rest`` of frames of this precision."""
+    translation = origin.to(dtype)
+    return translation, None if dtype == origin.dtype else (origin - translation).to(dtype)
+
+
 def pad_segments(
-    points: Float[Tensor, "points d"], index: Int64[Tensor, " points"], count: int
-) -> tuple[Float[Tensor, "count longest d"], Bool[Tensor, "count longest"]]:
-    """Return clouds of one tensor as a batch padded with zeros, points in their order, and which entries are points."""
-    if points.ndim != 2 or index.shape != points.shape[:1]:
+    points: Float[Tensor, "points ..."], index: Int64[Tensor, " points"], count: int
+) -> tuple[Float[Tensor, "count longest ..."], Bool[Tensor, "count longest"]]:
+    """Return clouds of one tensor as a batch padded with zeros, points in their order, and which entries are points.
+
+    The same as `intertwine.points.pad_clouds` with the values of the points, of any shape, in their places.
+    """
+    if not points.ndim or index.shape != points.shape[:1]:
         raise ShapeError(
             "clouds in one tensor need the cloud of each point",
             got={"points": tuple(points.shape), "index": tuple(index.shape)},
-            expected="(points, d) and (points,)",
+            expected="(points, ...) and (points,)",
         )
     place, mask = pad_clouds(index, count)
-    return torch.where(mask.unsqueeze(-1), points[place], 0.0), mask
+    return torch.where(mask.reshape(*mask.shape, *[1] * (points.ndim - 1)), points[place], 0.0), mask

@@ -12,11 +12,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from intertwine.errors import GroupError, ShapeError, SymmetryError
-from intertwine.frames.eigen import symmetric_eigh
-from intertwine.frames.frame import Frame, Frames, pad_segments
+from intertwine.frames.frame import Frame, Frames, pad_segments, rounded_origin
 from intertwine.frames.gram_schmidt import complete_axes, gram_schmidt, projection, turn_last
 from intertwine.frames.moments import about_origin, check_clouds
-from intertwine.frames.spectrum import Spectrum
+from intertwine.frames.spectrum import spanned_dimensions
 from intertwine.groups import SE, SO, E, Group, O, ProductGroup, parse_group
 
 __all__ = ["LearnedFrame", "identity_prior"]
@@ -141,13 +140,15 @@ class LearnedFrame(nn.Module, Frame):
         rank = found.sum(-1)
         if self.translation:
             origin = origin + vectors[:, -1].double()
+        translation, rest = rounded_origin(origin, points.dtype)
         return Frames(
             linear.unsqueeze(1).to(points.dtype),
-            origin.to(points.dtype),
+            translation,
             points.new_ones(len(points), 1),
-            found.all(-1) | (rank >= _rank(seen, points.dtype)) if self.relaxed else found.all(-1),
+            found.all(-1) | (rank >= spanned_dimensions(seen, points, mask)) if self.relaxed else found.all(-1),
             rank=rank,
             span=projection(linear, found).to(points.dtype),
+            rest=rest,
         )
 
     def _check(self, vectors: Tensor, points: Tensor, size: int) -> None:
@@ -183,12 +184,7 @@ class _Reading(Frame):
         self, points: Tensor, index: Int64[Tensor, " points"], count: int, *, rng: torch.Generator | None = None
     ) -> Frames:
         padded, mask = pad_segments(points, index, count)
-        features = {
-            name: pad_segments(values.reshape(len(values), -1), index, count)[0].unflatten(-1, values.shape[1:])
-            if values.ndim > 1
-            else pad_segments(values.unsqueeze(-1), index, count)[0].squeeze(-1)
-            for name, values in self.features.items()
-        }
+        features = {name: pad_segments(values, index, count)[0] for name, values in self.features.items()}
         return self.frame(padded, mask, rng=rng, **features)
 
 
@@ -200,8 +196,3 @@ def identity_prior(frames: Frames) -> Float[Tensor, ""]:
     """
     identity = torch.eye(frames.linear.shape[-1], dtype=frames.linear.dtype, device=frames.linear.device)
     return (frames.linear - identity).square().mean()
-
-
-def _rank(seen: Tensor, dtype: torch.dtype) -> Int64[Tensor, " batch"]:
-    values, _ = symmetric_eigh(seen.detach().mT @ seen.detach())
-    return Spectrum(values, dtype, 0.0).rank

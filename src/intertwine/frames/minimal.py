@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intertwine.errors import GroupError
-from intertwine.frames.frame import Frame, Frames
+from intertwine.frames.frame import Frame, Frames, rounded_origin
 from intertwine.frames.gram_schmidt import complete_axes, independent_axes, projection, turn_last
 from intertwine.frames.moments import about_origin, check_clouds
 from intertwine.frames.ordering import canonical_order
@@ -192,12 +192,14 @@ def _ones(linear: Tensor) -> Tensor:
 
 def _rounded(frames: Frames, dtype: torch.dtype) -> Frames:
     """Return frames computed in float64 in the precision of the points."""
+    translation, rest = rounded_origin(frames.translation, dtype)
     return Frames(
         frames.linear.to(dtype),
-        frames.translation.to(dtype),
+        translation,
         frames.weights.to(dtype),
         frames.valid,
         inverse=None if frames.inverse is None else frames.inverse.to(dtype),
         rank=frames.rank,
         span=None if frames.span is None else frames.span.to(dtype),
+        rest=rest,
     )

@@ -11,7 +11,7 @@ from torch import Tensor
 from intertwine.errors import NumericsError, ShapeError
 from intertwine.graphs import segment_sum
 
-__all__ = ["about_origin", "check_clouds", "cloud_moments", "segment_moments"]
+__all__ = ["about_origin", "check_clouds", "cloud_moments", "cloud_rounding", "segment_moments", "segment_rounding"]
 
 
 def cloud_moments(
@@ -70,6 +70,39 @@ def segment_moments(
         origin = segment_sum(shares * wide, index, count) / torch.where(total > 0, total, 1.0)
         wide = wide - origin.index_select(0, index)
     return origin, segment_sum((shares * wide).unsqueeze(-1) * wide.unsqueeze(-2), index, count)
+
+
+@torch.no_grad()
+def cloud_rounding(
+    points: Float[Tensor, "batch points d"], mask: Bool[Tensor, "batch points"] | None
+) -> Float[Tensor, " batch"]:
+    """Return how large an eigenvalue of each covariance can be by rounding of the coordinates alone, in float64.
+
+    It grows with the distance from zero: coordinates far away have few digits left for the shape of a cloud.
+    """
+    known = points if mask is None else torch.where(mask.unsqueeze(-1), points, 0.0)
+    flat = known.abs().double().flatten(1)
+    reach = flat.amax(1) if flat.shape[1] else flat.new_zeros(len(flat))
+    sizes = torch.full_like(reach, points.shape[1]) if mask is None else mask.sum(1)
+    return _rounding(reach, sizes, points)
+
+
+@torch.no_grad()
+def segment_rounding(
+    points: Float[Tensor, "points d"],
+    index: Int64[Tensor, " points"],
+    count: int,
+    weights: Float[Tensor, " points"] | None = None,
+) -> Float[Tensor, " count"]:
+    """Return the same as `cloud_rounding` for segments; arguments are those of `segment_moments`."""
+    wide = points.double()
+    reach = wide.new_zeros(count).scatter_reduce(0, index, wide.abs().amax(-1), "amax")
+    shares = torch.ones_like(wide[:, :1]) if weights is None else weights.double().unsqueeze(1)
+    return _rounding(reach, segment_sum(shares, index, count).squeeze(1), points)
+
+
+def _rounding(reach: Tensor, sizes: Tensor, points: Tensor) -> Tensor:
+    return sizes * points.shape[-1] * (torch.finfo(points.dtype).eps * reach).square()
 
 
 def check_clouds(points: Tensor, mask: Tensor | None, dim: int, what: str) -> None:

@@ -16,10 +16,16 @@ from torch import Tensor
 
 from intertwine.errors import DataWarning, GroupError, NumericsError
 from intertwine.frames.eigen import symmetric_eigh
-from intertwine.frames.frame import Frame, Frames, pad_segments
-from intertwine.frames.moments import check_clouds, cloud_moments, segment_moments
+from intertwine.frames.frame import Frame, Frames, pad_segments, rounded_origin
+from intertwine.frames.moments import (
+    check_clouds,
+    cloud_moments,
+    cloud_rounding,
+    segment_moments,
+    segment_rounding,
+)
 from intertwine.frames.spectrum import Spectrum, default_tolerance
-from intertwine.groups import SE, SO, E, Group, O, parse_group
+from intertwine.groups import SE, SO, E, Group, O, T, parse_group
 
 __all__ = ["Degenerate", "PCAFrame"]
 
@@ -109,6 +115,13 @@ class PCAFrame(Frame):
         return self.group.n  # pyright: ignore[reportAttributeAccessIssue] - all four groups have it
 
     @property
+    def kept(self) -> Group | None:
+        """Of elements whose signs a rule fixes only the centroid moves with the cloud."""
+        if self.signs == "all":
+            return self.group
+        return T(self.dim) if self.centred else None
+
+    @property
     def centred(self) -> bool:
         """Whether the origin is the centroid."""
         return isinstance(self.group, E | SE)
@@ -129,7 +142,8 @@ class PCAFrame(Frame):
         check_clouds(points, mask, self.dim, str(self))
         used = points if self.differentiate else points.detach()
         origin, covariance = cloud_moments(used, mask, centred=self.centred)
-        return self._of_moments(origin, covariance, points.dtype, lambda: (used, mask), rng)
+        rounding = cloud_rounding(used, mask)
+        return self._of_moments(origin, covariance, rounding, points.dtype, lambda: (used, mask), rng)
 
     def of_segments(
         self,
@@ -148,12 +162,17 @@ class PCAFrame(Frame):
         used = points if self.differentiate else points.detach()
         counted = weights if weights is None or self.differentiate else weights.detach()
         origin, covariance = segment_moments(used, index, count, centred=self.centred, weights=counted)
-        return self._of_moments(origin, covariance, points.dtype, lambda: pad_segments(used, index, count), rng)
+        rounding = segment_rounding(used, index, count, counted)
+        return self._of_moments(
+            origin, covariance, rounding, points.dtype, lambda: pad_segments(used, index, count), rng
+        )
 
-    def spectrum_of(self, values: Float[Tensor, "batch d"], dtype: torch.dtype) -> Spectrum:
+    def spectrum_of(
+        self, values: Float[Tensor, "batch d"], dtype: torch.dtype, rounding: Float[Tensor, " batch"] | None = None
+    ) -> Spectrum:
         """Return what eigenvalues of covariances of clouds with coordinates of this precision say of the axes."""
         tolerance = default_tolerance(dtype) if self.tolerance is None else self.tolerance
-        return Spectrum(values.detach(), dtype, tolerance)
+        return Spectrum(values.detach(), dtype, tolerance, rounding)
 
     def __str__(self) -> str:
         return f"PCA frames of {self.group}"
@@ -162,12 +181,13 @@ class PCAFrame(Frame):
         self,
         origin: Tensor,
         covariance: Tensor,
+        rounding: Tensor,
         dtype: torch.dtype,
         clouds: Callable[[], tuple[Tensor, Tensor | None]],
         rng: torch.Generator | None,
     ) -> Frames:
         values, axes = symmetric_eigh(covariance)
-        spectrum = self.spectrum_of(values, dtype)
+        spectrum = self.spectrum_of(values, dtype, rounding)
         # where a rule fixes the signs, no frame moves with its cloud
         valid = spectrum.valid if self.signs == "all" else torch.zeros_like(spectrum.valid)
         broken = self.signs == "all" and not torch.compiler.is_compiling() and not bool(valid.all())
@@ -180,13 +200,14 @@ class PCAFrame(Frame):
 
                 points, mask = clouds()
                 changed = split_degenerate(
-                    points - origin.unsqueeze(1), mask, tolerance=spectrum.tolerance, dtype=dtype
+                    points - origin.unsqueeze(1), mask, tolerance=spectrum.tolerance, dtype=dtype, rounding=rounding
                 )
                 axes = torch.where(valid[:, None, None], axes, changed.axes)
                 valid = valid | changed.split
         linear = self._elements(axes).to(dtype)
         weights = linear.new_full(linear.shape[:2], 1 / linear.shape[1])
-        frames = Frames(linear, origin.to(dtype), weights, valid, rank=spectrum.rank)
+        translation, rest = rounded_origin(origin, dtype)
+        frames = Frames(linear, translation, weights, valid, rank=spectrum.rank, rest=rest)
         if broken and self.degenerate == "weighted":
             from intertwine.frames.weighted import WeightedFrame
 
@@ -267,4 +288,5 @@ def _replaced(frames: Frames, chosen: Bool[Tensor, " batch"], others: Frames) ->
         frames.valid.index_put(place, others.valid),
         rank=frames.rank,
         span=None if others.span is None or len(whole[0]) < 4 else whole.index_put(place, others.span),
+        rest=None if frames.rest is None or others.rest is None else frames.rest.index_put(place, others.rest),
     )

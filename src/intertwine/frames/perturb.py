@@ -45,6 +45,7 @@ def split_degenerate(
     *,
     tolerance: float,
     dtype: torch.dtype = torch.float64,
+    rounding: Float[Tensor, " batch"] | None = None,
 ) -> SplitAxes:
     """Return the principal axes of ``P^T diag(1 + z) P`` with z >= 0 on the fewest first points that split them.
 
@@ -64,6 +65,7 @@ def split_degenerate(
         mask: which entries are points.
         tolerance: gap of eigenvalues, as a share of the largest, up to which they coincide.
         dtype: precision that the coordinates had, which says what is zero.
+        rounding: eigenvalues up to which rounding of the coordinates alone can be the cause, see `Spectrum`.
     """
     seen = points.double()
     present = torch.ones_like(seen[..., 0], dtype=torch.bool) if mask is None else mask
@@ -73,7 +75,7 @@ def split_degenerate(
     step = square.sum(-1, keepdim=True) / d / torch.where(square > 0, square, 1.0)
     weights = torch.ones_like(square)
     values, axes = symmetric_eigh(seen.mT @ seen)
-    spectrum = Spectrum(values.detach(), dtype, tolerance)
+    spectrum = Spectrum(values.detach(), dtype, tolerance, rounding)
     for count in range(2 * d if seen.shape[1] else 0):
         if not torch.compiler.is_compiling() and bool(spectrum.valid.all()):
             break
@@ -83,7 +85,7 @@ def split_degenerate(
         chosen = candidate & (candidate.cumsum(-1) == 1)
         weights = torch.where(chosen, 1 + step * 2.0**-count, weights)
         values, axes = symmetric_eigh(seen.mT @ (weights.unsqueeze(-1) * seen))
-        spectrum = Spectrum(values.detach(), dtype, tolerance)
+        spectrum = Spectrum(values.detach(), dtype, tolerance, rounding)
     return SplitAxes(axes, spectrum.null, weights, spectrum.valid)
 
 

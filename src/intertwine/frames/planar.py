@@ -53,6 +53,12 @@ class PlanarFrame(Frame):
         return self.n
 
     @property
+    def kept(self) -> Group | None:
+        """What averages over the inner frame keep, in the plane."""
+        inner = self.frame.kept
+        return inner if inner is None else Embedded(inner, self.n)  # pyright: ignore[reportArgumentType] - it checks
+
+    @property
     def degenerate(self) -> str:
         """What the inner frame does with clouds that fix too little."""
         return getattr(self.frame, "degenerate", "ignore")
@@ -91,6 +97,7 @@ class PlanarFrame(Frame):
             frames,
             linear=_with_ones(frames.linear, self.n),
             translation=torch.nn.functional.pad(frames.translation, (0, left)),
+            rest=None if frames.rest is None else torch.nn.functional.pad(frames.rest, (0, left)),
             inverse=None if frames.inverse is None else _with_ones(frames.inverse, self.n),
             rank=None if frames.rank is None else frames.rank + left,
             span=None if frames.span is None else _with_ones(frames.span, self.n),

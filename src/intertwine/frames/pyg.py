@@ -87,7 +87,7 @@ class FrameTransform:
         frames = self.frame.of_segments(points, index, count, rng=self.rng)
         if self.mode == "stochastic":
             frames = drawn_elements(frames, self.samples, self.rng)
-        seen = (points - frames.translation[index]).unsqueeze(1)
+        seen = frames.seen_from_origin(points, index).unsqueeze(1)
         data.fa_pos = [_into(seen, frames, element, index)[:, 0] for element in range(frames.count)]
         data.fa_rot = list(frames.linear.unbind(1))
         data.fa_weight = list(frames.weights.unbind(1))

@@ -15,6 +15,7 @@ from torch import Tensor
 from intertwine.errors import ConfigError, ShapeError
 from intertwine.frames.average import FrameAverage
 from intertwine.frames.folding import weighted_mean
+from intertwine.frames.transport import typed_of
 
 __all__ = ["average_with_variance", "frame_variance"]
 
@@ -62,7 +63,8 @@ def frame_variance(
 def average_with_variance(network: FrameAverage, **inputs: Any) -> tuple[Any, Float[Tensor, ""]]:
     """Return what a call of the network returns, and the variance of its outputs over the elements.
 
-    The backbone runs once. Variances of several outputs are added.
+    The backbone runs once. Variances of several outputs are added. With a mask, outputs with a row for each point count
+    where there are points; the others, "scalar of graphs" say, count whole.
 
     Example:
         >>> from intertwine.frames import PCAFrame
@@ -76,13 +78,14 @@ def average_with_variance(network: FrameAverage, **inputs: Any) -> tuple[Any, Fl
     mask = next((inputs[name] for name, kind in network.inputs.items() if kind == "mask" and name in inputs), None)
     drawn = network.mode == "stochastic"
 
-    def variance(values: Tensor, weights: Tensor) -> Tensor:
-        by_point = mask is not None and values.ndim > 2 and values.shape[2] == mask.shape[1]
+    def variance(kind: str, values: Tensor, weights: Tensor) -> Tensor:
+        by_point = mask is not None and typed_of(kind).by_point(values.shape[2:], mask.shape[1])
         return frame_variance(values, weights, mask=mask if by_point else None, drawn=drawn)
 
     if isinstance(network.output, str):
-        return weighted_mean(*each), variance(*each)
+        return weighted_mean(*each), variance(network.output, *each)
+    kinds = list(network.output.values() if isinstance(network.output, Mapping) else network.output)
     pairs = list(each.values() if isinstance(each, Mapping) else each)
     averages = [weighted_mean(*pair) for pair in pairs]
-    total = torch.stack([variance(*pair) for pair in pairs]).sum()
+    total = torch.stack([variance(kind, *pair) for kind, pair in zip(kinds, pairs, strict=True)]).sum()
     return dict(zip(each, averages, strict=True)) if isinstance(each, Mapping) else tuple(averages), total

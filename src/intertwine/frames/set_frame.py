@@ -25,7 +25,6 @@ __all__ = ["DirectionsFrame", "FullSetFrame", "ListedFrame", "RandomDirectionFra
 class SetFrame(ABC):
     """A map from sets of points to permutations of them, as an immutable value."""
 
-    @abstractmethod
     def __call__(
         self,
         points: Float[Tensor, "batch points d"],
@@ -46,6 +45,17 @@ class SetFrame(ABC):
             ShapeError: if points do not have the coordinates that the frame expects.
             NumericsError: if a coordinate is not finite.
         """
+        return self.elements_of(points, _checked(points, mask), samples, rng)
+
+    @abstractmethod
+    def elements_of(
+        self,
+        points: Float[Tensor, "batch points d"],
+        mask: Bool[Tensor, "batch points"],
+        samples: int | None,
+        rng: torch.Generator | None,
+    ) -> PermutationFrames:
+        """Return the elements for points that are known to be finite; arguments are those of the call."""
 
 
 @final
@@ -56,16 +66,10 @@ class RandomDirectionFrame(SetFrame):
     A set with coincident points is not valid: their order would be that of the input.
     """
 
-    def __call__(
-        self,
-        points: Float[Tensor, "batch points d"],
-        mask: Bool[Tensor, "batch points"] | None = None,
-        *,
-        samples: int | None = None,
-        rng: torch.Generator | None = None,
+    def elements_of(
+        self, points: Tensor, mask: Tensor, samples: int | None, rng: torch.Generator | None
     ) -> PermutationFrames:
         """Return one element for each set, or ``samples`` of them."""
-        mask = _checked(points, mask)
         shape = (len(points), samples or 1, points.shape[-1])
         device = rng.device if rng else points.device
         directions = torch.randn(shape, generator=rng, dtype=torch.float64, device=device).to(points.device)
@@ -88,16 +92,10 @@ class DirectionsFrame(SetFrame):
 
     directions: Float[Tensor, "directions d"]
 
-    def __call__(
-        self,
-        points: Float[Tensor, "batch points d"],
-        mask: Bool[Tensor, "batch points"] | None = None,
-        *,
-        samples: int | None = None,
-        rng: torch.Generator | None = None,
+    def elements_of(
+        self, points: Tensor, mask: Tensor, samples: int | None, rng: torch.Generator | None
     ) -> PermutationFrames:
         """Return one element for each direction with its weight; or draw ``samples`` of them by their weights."""
-        mask = _checked(points, mask)
         if self.directions.ndim != 2 or self.directions.shape[1] != points.shape[-1]:
             raise ShapeError(
                 "points and directions have different dimensions",
@@ -112,7 +110,7 @@ class DirectionsFrame(SetFrame):
         if samples is not None:
             device = rng.device if rng else weights.device
             chosen = torch.multinomial(weights.to(device), samples, replacement=True, generator=rng).to(weights.device)
-            return _equal(elements.gather(1, chosen.unsqueeze(-1).expand(-1, -1, elements.shape[-1])), valid)
+            return _equal(_chosen(elements, chosen), valid)
         index = torch.arange(len(points), device=points.device).repeat_interleave(len(self.directions))
         return PermutationFrames(elements.flatten(0, 1), index, weights.flatten(), valid)
 
@@ -128,16 +126,10 @@ class FullSetFrame(SetFrame):
 
     limit: int = LARGEST_FRAME
 
-    def __call__(
-        self,
-        points: Float[Tensor, "batch points d"],
-        mask: Bool[Tensor, "batch points"] | None = None,
-        *,
-        samples: int | None = None,
-        rng: torch.Generator | None = None,
+    def elements_of(
+        self, points: Tensor, mask: Tensor, samples: int | None, rng: torch.Generator | None
     ) -> PermutationFrames:
         """Return all permutations of the points, or draw ``samples`` of them."""
-        mask = _checked(points, mask)
         partition = OrderedPartition(torch.zeros_like(mask, dtype=torch.int64), mask, mask.new_ones(len(mask)))
         return partition.elements(self.limit) if samples is None else partition.sample(samples, rng=rng)
 
@@ -165,16 +157,10 @@ class ListedFrame(SetFrame):
                 expected="at least one, (elements, points)",
             )
 
-    def __call__(
-        self,
-        points: Float[Tensor, "batch points d"],
-        mask: Bool[Tensor, "batch points"] | None = None,
-        *,
-        samples: int | None = None,
-        rng: torch.Generator | None = None,
+    def elements_of(
+        self, points: Tensor, mask: Tensor, samples: int | None, rng: torch.Generator | None
     ) -> PermutationFrames:
         """Return the permutations for each set, or draw ``samples`` of them."""
-        mask = _checked(points, mask)
         if points.shape[1] != self.elements.shape[1] or not bool(mask.all()):
             raise DataError(
                 "listed permutations need sets of one size",
@@ -183,10 +169,10 @@ class ListedFrame(SetFrame):
             )
         elements = self.elements.to(points.device).expand(len(points), -1, -1)
         if samples is not None:
-            shape = (len(points), samples, 1)
+            shape = (len(points), samples)
             device = rng.device if rng else None
             chosen = torch.randint(elements.shape[1], shape, generator=rng, device=device).to(points.device)
-            elements = elements.gather(1, chosen.expand(-1, -1, elements.shape[-1]))
+            elements = _chosen(elements, chosen)
         return _equal(elements, mask.new_ones(len(mask)))
 
 
@@ -226,6 +212,12 @@ def _sorted_along(
     gaps = values.diff(dim=-1).nan_to_num(torch.inf, posinf=torch.inf)
     smallest = gaps.amin(-1) if gaps.shape[-1] else torch.full(values.shape[:-1], torch.inf).to(values)
     return order, smallest.nan_to_num(posinf=1.0)
+
+
+def _chosen(
+    elements: Int64[Tensor, "batch elements points"], chosen: Int64[Tensor, "batch samples"]
+) -> Int64[Tensor, "batch samples points"]:
+    return elements.gather(1, chosen.unsqueeze(-1).expand(-1, -1, elements.shape[-1]))
 
 
 def _equal(elements: Int64[Tensor, "batch samples points"], valid: Tensor) -> PermutationFrames:

@@ -11,16 +11,35 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-__all__ = ["Spectrum", "default_tolerance"]
+from intertwine.frames.eigen import symmetric_eigh
+from intertwine.frames.moments import cloud_rounding
+
+__all__ = ["Spectrum", "default_tolerance", "spanned_dimensions"]
 
 _NULL = {torch.float64: 1e-14, torch.float32: 1e-10}
-"""Eigenvalues below this share of the largest are zero: what rounding of the coordinates leaves of a flat cloud."""
+"""Eigenvalues below this share of the largest are zero: what rounding leaves of a flat cloud about its origin. How far
+away the cloud is comes on top of it, see `intertwine.frames.moments.cloud_rounding`."""
 _GAP = {torch.float64: 1e-4, torch.float32: 1e-3}
 
 
 def default_tolerance(dtype: torch.dtype) -> float:
     """Return the relative gap below which axes count as arbitrary, for points of this precision."""
     return _GAP.get(dtype, 1e-2)
+
+
+@torch.no_grad()
+def spanned_dimensions(
+    seen: Float[Tensor, "batch points d"], points: Float[Tensor, "batch points d"], mask: Tensor | None
+) -> Int64[Tensor, " batch"]:
+    """Return how many dimensions clouds span about their origin, as for principal axes.
+
+    Args:
+        seen: points from their origin, zero where there are none.
+        points: the same as they were given, whose precision and distance from zero say what is rounding.
+        mask: which entries are points.
+    """
+    values, _ = symmetric_eigh(seen.mT @ seen)
+    return Spectrum(values, points.dtype, 0.0, cloud_rounding(points, mask)).rank
 
 
 @final
@@ -32,17 +51,22 @@ class Spectrum:
         values: eigenvalues, ascending, not negative up to rounding.
         dtype: precision of the points.
         tolerance: smallest gap of two eigenvalues, as a share of the largest, at which their axes are not arbitrary.
+        rounding: eigenvalues up to which rounding of the coordinates alone can be the cause; none where not given.
     """
 
     values: Float[Tensor, "batch d"]
     dtype: torch.dtype
     tolerance: float
+    rounding: Float[Tensor, " batch"] | None = None
 
     @property
     def null(self) -> Bool[Tensor, "batch d"]:
         """Which eigenvalues are zero."""
         largest = self.values[:, -1:]
-        return (self.values <= _NULL.get(self.dtype, 1e-6) * largest) | (largest <= 0)
+        smallest = _NULL.get(self.dtype, 1e-6) * largest
+        if self.rounding is not None:
+            smallest = smallest.maximum(self.rounding.unsqueeze(-1))
+        return (self.values <= smallest) | (largest <= 0)
 
     @property
     def rank(self) -> Int64[Tensor, " batch"]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from intertwine.errors import ShapeError
 from intertwine.frames.eigen import symmetric_eigh
-from intertwine.frames.moments import check_clouds, cloud_moments
+from intertwine.frames.moments import check_clouds, cloud_moments, cloud_rounding
 from intertwine.frames.pca import PCAFrame
 from intertwine.frames.spectrum import Spectrum
 
@@ -80,7 +80,8 @@ def measure_stability(
     check_clouds(points, mask, frame.dim, "a stability report")
     known = torch.ones(points.shape[:2], dtype=torch.bool) if mask is None else mask.cpu()
     wide = torch.where(known.unsqueeze(-1), points.detach().cpu().double(), 0.0)
-    spectrum, axes = _decomposed(wide, known, frame, points.dtype)
+    rounding = cloud_rounding(points.detach().cpu(), known)
+    spectrum, axes = _decomposed(wide, known, frame, points.dtype, rounding)
     sizes = known.sum(1)
     extent = (spectrum.values.sum(-1) / sizes.clamp(min=1)).sqrt()
     angles = []
@@ -105,10 +106,12 @@ def measure_stability(
     )
 
 
-def _decomposed(points: Tensor, mask: Tensor, frame: PCAFrame, dtype: torch.dtype) -> tuple[Spectrum, Tensor]:
+def _decomposed(
+    points: Tensor, mask: Tensor, frame: PCAFrame, dtype: torch.dtype, rounding: Tensor | None = None
+) -> tuple[Spectrum, Tensor]:
     _, covariance = cloud_moments(points, mask, centred=frame.centred)
     values, axes = symmetric_eigh(covariance)
-    return frame.spectrum_of(values, dtype), axes
+    return frame.spectrum_of(values, dtype, rounding), axes
 
 
 def _distinct_elements(spectrum: Spectrum, frame: PCAFrame) -> Tensor:

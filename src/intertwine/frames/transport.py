@@ -6,6 +6,7 @@ item, become ``(items, frames, ..., d)``.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import final
 
@@ -42,6 +43,11 @@ class Kind(ABC):
     def directed(self) -> bool:
         """Whether data have directions, and not only signs."""
         return True
+
+    @property
+    def axes(self) -> int:
+        """Last axes that hold the components of one value: 1 of a vector, 0 of a scalar."""
+        return 1
 
     @abstractmethod
     def into(self, x: Tensor, frames: Frames, index: Int64[Tensor, " items"] | None) -> Tensor:
@@ -95,6 +101,10 @@ class _Scalars(Kind):
     def directed(self) -> bool:
         return False
 
+    @property
+    def axes(self) -> int:
+        return 0
+
     def into(self, x: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
         repeated = x.unsqueeze(1).expand(-1, frames.count, *[-1] * (x.ndim - 1))
         return self._signed(repeated, frames, index)
@@ -125,7 +135,7 @@ class _Vectors(Kind):
     def into(self, x: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
         _check_vectors(x, frames, index, self)
         if self.moves:
-            x = x - self._origin(frames, index, x.ndim)
+            x = frames.seen_from_origin(x, index)
         return self._signed(_between(_matrices(frames.inverse_linear, index), x.unsqueeze(1)), frames, index)
 
     def back(self, y: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
@@ -134,14 +144,10 @@ class _Vectors(Kind):
         if frames.span is not None:
             kept = kept_vectors(frames.span, pseudo=self.pseudo)
             x = _between(_matrices(kept, index).unsqueeze(1), x)
-        return x + self._origin(frames, index, y.ndim) if self.moves else x
+        return frames.put_back(x, index) if self.moves else x
 
     def _signed(self, x: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
         return _oriented(x, frames, index) if self.pseudo else x
-
-    def _origin(self, frames: Frames, index: Tensor | None, axes: int) -> Tensor:
-        origin = _matrices(frames.translation, index)
-        return origin.reshape(len(origin), *[1] * (axes - 2), origin.shape[-1])
 
     def __str__(self) -> str:
         return "points" if self.moves else "pseudovectors" if self.pseudo else "vectors"
@@ -153,6 +159,10 @@ class _Matrices(Kind):
     @property
     def representation(self) -> Representation:
         return Cartesian(2)
+
+    @property
+    def axes(self) -> int:
+        return 2
 
     def into(self, x: Tensor, frames: Frames, index: Tensor | None) -> Tensor:
         return self._changed(x.unsqueeze(1), x, _matrices(frames.inverse_linear, index), frames, index)
@@ -255,6 +265,22 @@ class Typed:
 
     kind: Kind
     rows: str | None = None
+
+    def by_point(self, shape: Sequence[int], points: int) -> bool:
+        """Return whether the values of a cloud, of this shape, have a row for each of its points.
+
+        Where the text does not say it ("vector of points", "scalar of graphs"), a first axis of that length has them:
+        what a cloud has as a whole and as many channels as it has points must be said to be "of graphs".
+
+        Raises:
+            ShapeError: if there should be such rows, and are none.
+        """
+        fits = len(shape) > self.kind.axes and shape[0] == points
+        if self.rows == "points" and not fits:
+            raise ShapeError(
+                f"{self} do not fit the clouds", got=tuple(shape), expected=f"({points}, ...) for each cloud"
+            )
+        return fits and self.rows in (None, "points")
 
     def __str__(self) -> str:
         return str(self.kind) if self.rows is None else f"{self.kind} of {self.rows}"

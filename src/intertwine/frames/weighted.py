@@ -14,10 +14,10 @@ from torch import Tensor
 
 from intertwine.errors import ConfigError, GroupError
 from intertwine.frames.eigen import symmetric_eigh
-from intertwine.frames.frame import Frame, Frames
+from intertwine.frames.frame import Frame, Frames, rounded_origin
 from intertwine.frames.gram_schmidt import complete_axes, gram_schmidt, projection, turn_last
 from intertwine.frames.moments import about_origin, check_clouds
-from intertwine.frames.spectrum import Spectrum
+from intertwine.frames.spectrum import spanned_dimensions
 from intertwine.groups import SE, SO, E, Group, O, parse_group
 
 __all__ = ["WeightedFrame"]
@@ -102,7 +102,7 @@ class WeightedFrame(Frame):
         check_clouds(points, mask, self.dim, str(self))
         used = points if self.differentiate else points.detach()
         origin, seen = about_origin(used, mask, centred=isinstance(self.group, E | SE))
-        rank = _rank(seen, points.dtype)
+        rank = spanned_dimensions(seen, used, mask)
         size = self.dim - 1
         seen = _at_least(seen, size)
         number = math.perm(seen.shape[1], size)
@@ -122,13 +122,15 @@ class WeightedFrame(Frame):
         if isinstance(self.group, E | O):
             mirrored = torch.cat([linear[..., :-1], -linear[..., -1:]], dim=-1)
             linear, weights = torch.cat([linear, mirrored], dim=1), torch.cat([weights, weights], dim=1) / 2
+        translation, rest = rounded_origin(origin, points.dtype)
         return Frames(
             linear.to(points.dtype),
-            origin.to(points.dtype),
+            translation,
             weights.to(points.dtype),
             torch.ones(len(points), dtype=torch.bool, device=points.device),
             rank=rank,
             span=_span(seen, rank).to(points.dtype),
+            rest=rest,
         )
 
     def _check_number(self, number: int, largest: int, points: int) -> None:
@@ -139,12 +141,6 @@ class WeightedFrame(Frame):
                 expected=f"at most {largest}",
                 fix="take fewer points (farthest-point samples, for example), or principal axes: PCAFrame",
             )
-
-
-def _rank(seen: Tensor, dtype: torch.dtype) -> Int64[Tensor, " batch"]:
-    """Return the dimensions that points of this precision span, as for principal axes."""
-    values, _ = symmetric_eigh(seen.detach().mT @ seen.detach())
-    return Spectrum(values, dtype, 0.0).rank
 
 
 def _at_least(seen: Tensor, points: int) -> Tensor:

@@ -92,9 +92,11 @@ def write_graph_archive(path: str | Path, graphs: Sequence[Graph]) -> Path:
         "edge_index": np.concatenate([graph.edge_index.numpy() for graph in graphs] or [np.zeros((2, 0), int)], axis=1),
         "edge_offset": np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]),
     }
-    for name, values in given.items():
-        if values and values[0] is not None:
-            arrays[name] = _labels(values) if name == "label" else torch.cat(values).numpy()  # type: ignore[arg-type]
+    for name in ("features", "edge_weight"):
+        if known := [values for values in given[name] if isinstance(values, torch.Tensor)]:
+            arrays[name] = torch.cat(known).numpy()
+    if labels := [label for label in given["label"] if label is not None]:
+        arrays["label"] = _labels(labels)
     path = Path(path)
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -14,19 +14,21 @@ from torch import Tensor
 
 from intertwine.errors import GroupError
 from intertwine.groups.euclidean import SE, E
-from intertwine.groups.group import Group, check_element_shape
+from intertwine.groups.group import check_element_shape
+from intertwine.groups.matrices import MatrixGroup
 from intertwine.groups.orthogonal import SO, O
+from intertwine.groups.translations import T
 
 __all__ = ["Embedded"]
 
 
 @final
 @dataclass(frozen=True)
-class Embedded(Group):
+class Embedded(MatrixGroup):
     """A group acting on the first coordinates of n; ``str`` gives ``E(2) in 3D``.
 
     Args:
-        inner: O(m), SO(m), E(m) or SE(m) with m up to n.
+        inner: O(m), SO(m), E(m), SE(m) or T(m) with m up to n.
         n: number of coordinates.
 
     Example:
@@ -35,16 +37,16 @@ class Embedded(Group):
         tensor([-0., 1., 5.])
     """
 
-    inner: O | SO | E | SE
+    inner: O | SO | E | SE | T
     n: int
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.inner, O | SO | E | SE) and isinstance(self.n, int) and self.n >= self.inner.n
+        fits = isinstance(self.inner, O | SO | E | SE | T) and isinstance(self.n, int) and self.n >= self.inner.n
         if not fits:
             raise GroupError(
                 "this group cannot act on the first coordinates of a space",
                 got={"group": str(self.inner), "n": self.n},
-                expected="O(m), SO(m), E(m) or SE(m), and at least m coordinates",
+                expected="O(m), SO(m), E(m), SE(m) or T(m), and at least m coordinates",
             )
 
     def __str__(self) -> str:
@@ -54,16 +56,6 @@ class Embedded(Group):
     def dim(self) -> int:
         """Return the dimension of the inner group."""
         return self.inner.dim
-
-    def identity(
-        self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> Float[Tensor, "*batch m m"]:
-        """Return identity matrices."""
-        return torch.eye(self._size, dtype=dtype, device=device).repeat(*batch, 1, 1)
-
-    def compose(self, g: Float[Tensor, "*g m m"], h: Float[Tensor, "*h m m"]) -> Float[Tensor, "*gh m m"]:
-        """Return the matrix product ``g h``."""
-        return self._checked(g) @ self._checked(h)
 
     def inverse(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch m m"]:
         """Return the inverse."""
@@ -117,7 +109,7 @@ class Embedded(Group):
 
     @property
     def _size(self) -> int:
-        return self.n + isinstance(self.inner, E | SE)
+        return self.n + isinstance(self.inner, E | SE | T)
 
     @property
     def _places(self) -> list[int]:
@@ -133,7 +125,3 @@ class Embedded(Group):
         places = torch.tensor(self._places, device=inner.device)
         whole[..., places.unsqueeze(-1), places] = inner
         return whole
-
-    def _checked(self, g: Tensor) -> Tensor:
-        check_element_shape(g, (self._size, self._size), str(self))
-        return g

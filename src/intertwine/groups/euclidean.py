@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intertwine.errors import GroupError
-from intertwine.groups.group import Group, check_element_shape, check_size, standard_normal
+from intertwine.groups.group import check_element_shape, check_size, standard_normal
+from intertwine.groups.matrices import MatrixGroup
 from intertwine.groups.orthogonal import SO, O
 from intertwine.groups.rotations import left_jacobian, rotation_from_algebra
 
@@ -35,11 +36,13 @@ def homogeneous(
 
 
 @dataclass(frozen=True)
-class _EuclideanGroup(Group):
+class _EuclideanGroup(MatrixGroup):
     """What E(n) and SE(n) share: all but the choice of the orthogonal group inside."""
 
     n: int
     translation_scale: float = field(default=1.0, compare=False)
+
+    _border = 1
 
     def __post_init__(self) -> None:
         check_size(self.n, type(self).__name__)
@@ -58,16 +61,6 @@ class _EuclideanGroup(Group):
     def dim(self) -> int:
         """Return n (n + 1) / 2: the planes of rotation and the directions of translation."""
         return self.n * (self.n + 1) // 2
-
-    def identity(
-        self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> Float[Tensor, "*batch m m"]:
-        """Return identity matrices."""
-        return torch.eye(self.n + 1, dtype=dtype, device=device).repeat(*batch, 1, 1)
-
-    def compose(self, g: Float[Tensor, "*g m m"], h: Float[Tensor, "*h m m"]) -> Float[Tensor, "*gh m m"]:
-        """Return the matrix product ``g h``."""
-        return self._checked(g) @ self._checked(h)
 
     def inverse(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch m m"]:
         """Return ``x -> R^T (x - t)``."""
@@ -138,10 +131,6 @@ class _EuclideanGroup(Group):
         turning = self.rotations.log(self.linear(g))
         velocity = torch.linalg.solve(left_jacobian(self.rotations.hat(turning)), self.translation(g))
         return torch.cat([turning, velocity], dim=-1)
-
-    def _checked(self, g: Tensor) -> Tensor:
-        check_element_shape(g, (self.n + 1, self.n + 1), str(self))
-        return g
 
 
 @final

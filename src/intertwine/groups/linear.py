@@ -15,37 +15,27 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intertwine.groups.euclidean import homogeneous
-from intertwine.groups.group import Group, check_element_shape, check_size, standard_normal
+from intertwine.groups.group import check_element_shape, check_size, standard_normal
+from intertwine.groups.matrices import MatrixGroup
 from intertwine.groups.orthogonal import SO, O
 
 __all__ = ["GL", "SL", "Affine", "GLPlus"]
 
 
 @dataclass(frozen=True)
-class _LinearGroup(Group):
+class _LinearGroup(MatrixGroup):
     """What the four share: matrices that multiply, with ``_border`` more rows than dimensions."""
 
     n: int
     stretch_scale: float = field(default=0.5, compare=False)
 
     orthogonal = False
-    _border = 0
 
     def __post_init__(self) -> None:
         check_size(self.n, type(self).__name__)
 
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.n})"
-
-    def identity(
-        self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> Float[Tensor, "*batch m m"]:
-        """Return identity matrices."""
-        return torch.eye(self.n + self._border, dtype=dtype, device=device).repeat(*batch, 1, 1)
-
-    def compose(self, g: Float[Tensor, "*g m m"], h: Float[Tensor, "*h m m"]) -> Float[Tensor, "*gh m m"]:
-        """Return the matrix product ``g h``."""
-        return self._checked(g) @ self._checked(h)
 
     def inverse(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch m m"]:
         """Return the inverse matrix."""
@@ -61,10 +51,6 @@ class _LinearGroup(Group):
     def linear(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch n n"]:
         """Return the matrix that acts on vectors; it is not orthogonal."""
         return self._checked(g)[..., : self.n, : self.n]
-
-    def _checked(self, g: Tensor) -> Tensor:
-        check_element_shape(g, (self.n + self._border,) * 2, str(self))
-        return g
 
 
 @final

@@ -17,7 +17,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intertwine.errors import GroupError
-from intertwine.groups.group import Group, check_element_shape, check_size, standard_normal
+from intertwine.groups.group import check_element_shape, check_size, standard_normal
+from intertwine.groups.matrices import MatrixGroup
 from intertwine.groups.orthogonal import SO, O
 
 __all__ = ["Lorentz", "ProperLorentz", "minkowski_metric"]
@@ -33,7 +34,7 @@ def minkowski_metric(
 
 
 @dataclass(frozen=True)
-class _LorentzGroup(Group):
+class _LorentzGroup(MatrixGroup):
     """What both share: all but the draw and the determinant; ``n`` counts time and space."""
 
     n: int
@@ -55,16 +56,6 @@ class _LorentzGroup(Group):
         """Return n (n - 1) / 2: the planes of rotation and the directions of boosts."""
         return self.n * (self.n - 1) // 2
 
-    def identity(
-        self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> Float[Tensor, "*batch n n"]:
-        """Return identity matrices."""
-        return torch.eye(self.n, dtype=dtype, device=device).repeat(*batch, 1, 1)
-
-    def compose(self, g: Float[Tensor, "*g n n"], h: Float[Tensor, "*h n n"]) -> Float[Tensor, "*gh n n"]:
-        """Return the matrix product ``g h``."""
-        return self._checked(g) @ self._checked(h)
-
     def inverse(self, g: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:
         """Return ``eta g^T eta``."""
         eta = minkowski_metric(self.n, g.dtype, g.device)
@@ -79,15 +70,6 @@ class _LorentzGroup(Group):
         eta = torch.diag(minkowski_metric(self.n, g.dtype, g.device))
         error = (self._checked(g).mT @ eta @ g - eta).abs().amax((-2, -1))
         return error <= tolerance * g.square().sum((-2, -1)) / self.n
-
-    def apply(self, g: Float[Tensor, "*g n n"], x: Float[Tensor, "*x n"]) -> Float[Tensor, "*gx n"]:
-        """Return the transformed vectors ``g x``."""
-        check_element_shape(x, (self.n,), f"the space on which {self} acts")
-        return (self._checked(g) @ x.unsqueeze(-1)).squeeze(-1)
-
-    def linear(self, g: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:
-        """Return ``g`` itself; it is not orthogonal."""
-        return self._checked(g)
 
     def hat(self, coordinates: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch n n"]:
         """Return ``[[0, b^T], [b, hat(w)]]`` of the coordinates (w, b)."""
@@ -119,10 +101,6 @@ class _LorentzGroup(Group):
         """Return block matrices of a sign of time and a map of space."""
         g = space.new_zeros(*space.shape[:-2], self.n, self.n)
         g[..., 0, 0], g[..., 1:, 1:] = time, space
-        return g
-
-    def _checked(self, g: Tensor) -> Tensor:
-        check_element_shape(g, (self.n, self.n), str(self))
         return g
 
 

@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intertwine.errors import GroupError
-from intertwine.groups.group import Group, check_element_shape, check_size, standard_normal
+from intertwine.groups.group import check_element_shape, check_size, standard_normal
+from intertwine.groups.matrices import MatrixGroup
 from intertwine.groups.rotations import (
     cross_matrix,
     matrix_to_angle,
@@ -27,7 +28,7 @@ __all__ = ["SO", "O"]
 
 
 @dataclass(frozen=True)
-class _OrthogonalGroup(Group):
+class _OrthogonalGroup(MatrixGroup):
     """What O(n) and SO(n) share: all but the draw, the determinant and the logarithm."""
 
     n: int
@@ -43,16 +44,6 @@ class _OrthogonalGroup(Group):
         """Return n (n - 1) / 2, the number of planes of rotation."""
         return self.n * (self.n - 1) // 2
 
-    def identity(
-        self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> Float[Tensor, "*batch n n"]:
-        """Return identity matrices."""
-        return torch.eye(self.n, dtype=dtype, device=device).repeat(*batch, 1, 1)
-
-    def compose(self, g: Float[Tensor, "*g n n"], h: Float[Tensor, "*h n n"]) -> Float[Tensor, "*gh n n"]:
-        """Return the matrix product ``g h``."""
-        return self._checked(g) @ self._checked(h)
-
     def inverse(self, g: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:
         """Return the transpose."""
         return self._checked(g).mT
@@ -62,15 +53,6 @@ class _OrthogonalGroup(Group):
         self._checked(g)
         tolerance = 32 * self.n * torch.finfo(g.dtype).eps if tolerance is None else tolerance
         return ((g.mT @ g - self.identity(dtype=g.dtype, device=g.device)).abs() <= tolerance).all(-1).all(-1)
-
-    def apply(self, g: Float[Tensor, "*g n n"], x: Float[Tensor, "*x n"]) -> Float[Tensor, "*gx n"]:
-        """Return the transformed vectors ``g x``."""
-        check_element_shape(x, (self.n,), f"the space on which {self} acts")
-        return (self._checked(g) @ x.unsqueeze(-1)).squeeze(-1)
-
-    def linear(self, g: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:
-        """Return ``g`` itself."""
-        return self._checked(g)
 
     def hat(self, coordinates: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch n n"]:
         """Return the antisymmetric matrices with these coordinates, in the order the module states."""
@@ -114,10 +96,6 @@ class _OrthogonalGroup(Group):
                 fix=f"draw from SO({self.n}), or multiply by a fixed reflection first",
             )
         return matrix_to_angle(g).unsqueeze(-1) if self.n == 2 else matrix_to_rotation_vector(g)
-
-    def _checked(self, g: Tensor) -> Tensor:
-        check_element_shape(g, (self.n, self.n), str(self))
-        return g
 
 
 @final

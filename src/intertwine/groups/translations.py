@@ -12,14 +12,15 @@ from torch import Tensor
 
 from intertwine.errors import GroupError
 from intertwine.groups.euclidean import homogeneous
-from intertwine.groups.group import Group, check_element_shape, check_size, standard_normal
+from intertwine.groups.group import check_element_shape, check_size, standard_normal
+from intertwine.groups.matrices import MatrixGroup
 
 __all__ = ["T"]
 
 
 @final
 @dataclass(frozen=True)
-class T(Group):
+class T(MatrixGroup):
     """The translations of n-dimensional space.
 
     ``translation_scale`` is the standard deviation of drawn translations; it does not enter comparisons.
@@ -31,6 +32,8 @@ class T(Group):
 
     n: int
     translation_scale: float = field(default=1.0, compare=False)
+
+    _border = 1
 
     def __post_init__(self) -> None:
         check_size(self.n, "T")
@@ -44,16 +47,6 @@ class T(Group):
     def dim(self) -> int:
         """Return n, the directions of translation."""
         return self.n
-
-    def identity(
-        self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> Float[Tensor, "*batch m m"]:
-        """Return identity matrices."""
-        return torch.eye(self.n + 1, dtype=dtype, device=device).repeat(*batch, 1, 1)
-
-    def compose(self, g: Float[Tensor, "*g m m"], h: Float[Tensor, "*h m m"]) -> Float[Tensor, "*gh m m"]:
-        """Return the matrix product ``g h``."""
-        return self._checked(g) @ self._checked(h)
 
     def inverse(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch m m"]:
         """Return the translation back."""
@@ -105,7 +98,3 @@ class T(Group):
     def log(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch n"]:
         """Return the translation vectors."""
         return self.translation(g)
-
-    def _checked(self, g: Tensor) -> Tensor:
-        check_element_shape(g, (self.n + 1, self.n + 1), str(self))
-        return g

@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Bool, Complex, Float
 from torch import Tensor
 
-from intertwine.groups.group import Group, check_element_shape, check_size, standard_normal
+from intertwine.groups.group import check_element_shape, check_size, standard_normal
+from intertwine.groups.matrices import MatrixGroup
 
 __all__ = ["SU", "U", "complex_to_real", "real_to_complex"]
 
@@ -34,7 +35,7 @@ def real_to_complex(matrix: Float[Tensor, "*batch rows2 columns2"]) -> Complex[T
 
 
 @dataclass(frozen=True)
-class _UnitaryGroup(Group):
+class _UnitaryGroup(MatrixGroup):
     """What U(n) and SU(n) share: all but the draw, the determinant and the phases."""
 
     n: int
@@ -45,15 +46,9 @@ class _UnitaryGroup(Group):
     def __str__(self) -> str:
         return f"{type(self).__name__}({self.n})"
 
-    def identity(
-        self, *batch: int, dtype: torch.dtype | None = None, device: torch.device | str | None = None
-    ) -> Float[Tensor, "*batch m m"]:
-        """Return identity matrices."""
-        return torch.eye(2 * self.n, dtype=dtype, device=device).repeat(*batch, 1, 1)
-
-    def compose(self, g: Float[Tensor, "*g m m"], h: Float[Tensor, "*h m m"]) -> Float[Tensor, "*gh m m"]:
-        """Return the matrix product ``g h``."""
-        return self._checked(g) @ self._checked(h)
+    @property
+    def _size(self) -> int:
+        return 2 * self.n
 
     def inverse(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch m m"]:
         """Return the transpose, which is the adjoint of the complex matrix."""
@@ -65,15 +60,6 @@ class _UnitaryGroup(Group):
         error = g.mT @ g - self.identity(dtype=g.dtype, device=g.device)
         unlike = g - complex_to_real(real_to_complex(g))
         return (torch.maximum(error.abs(), unlike.abs()) <= tolerance).all(-1).all(-1)
-
-    def apply(self, g: Float[Tensor, "*g m m"], x: Float[Tensor, "*x m"]) -> Float[Tensor, "*gx m"]:
-        """Return the transformed vectors ``g x``."""
-        check_element_shape(x, (2 * self.n,), f"the real form of the space on which {self} acts")
-        return (self._checked(g) @ x.unsqueeze(-1)).squeeze(-1)
-
-    def linear(self, g: Float[Tensor, "*batch m m"]) -> Float[Tensor, "*batch m m"]:
-        """Return ``g`` itself."""
-        return self._checked(g)
 
     def hat(self, coordinates: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch m m"]:
         """Return the real form of the anti-Hermitian matrices with these coordinates."""
@@ -109,10 +95,6 @@ class _UnitaryGroup(Group):
 
     def _tolerance(self, g: Tensor, tolerance: float | None) -> float:
         return 64 * self.n * torch.finfo(g.dtype).eps if tolerance is None else tolerance
-
-    def _checked(self, g: Tensor) -> Tensor:
-        check_element_shape(g, (2 * self.n, 2 * self.n), str(self))
-        return g
 
 
 @final

@@ -9,13 +9,14 @@ from itertools import pairwise
 from typing import Literal, cast
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from intertwine.errors import ConfigError, ShapeError
 from intertwine.groups import SymmetricGroup
 from intertwine.nn.normed_linear import normed_linear
 from intertwine.nn.perceptron import affine_map
+from intertwine.nn.pointnet import rows_to_clouds
 from intertwine.representations import Permuted
 from intertwine.symmetry import Symmetry
 
@@ -65,32 +66,45 @@ class EdgeConv(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm1d(width) for width in widths)
 
     def forward(
-        self, features: Float[Tensor, "batch points channels"], neighbours: Int64[Tensor, "batch points k"]
+        self,
+        features: Float[Tensor, "batch points channels"],
+        neighbours: Int64[Tensor, "batch points k"],
+        mask: Bool[Tensor, "batch points"] | None = None,
     ) -> Float[Tensor, "batch points out"]:
-        """Return the pooled features of each point.
+        """Return the pooled features of each point, zero where a cloud has none.
 
         Args:
-            features: of the points.
+            features: of the points; finite, also where a cloud has none.
             neighbours: numbers of the points at the other ends of the edges.
+            mask: which points a cloud has: norms learn from the edges of these alone.
 
         Raises:
-            ShapeError: if the numbers do not belong to the features.
+            ShapeError: if the numbers or the mask do not belong to the features.
         """
-        if features.shape[-1] != self.channels or neighbours.shape[:2] != features.shape[:2]:
+        fits = neighbours.shape[:2] == features.shape[:2] and (mask is None or mask.shape == features.shape[:2])
+        if features.shape[-1] != self.channels or not fits:
             raise ShapeError(
                 "an edge convolution needs the neighbours of each point",
-                got={"features": tuple(features.shape), "neighbours": tuple(neighbours.shape)},
-                expected=f"(batch, points, {self.channels}) and (batch, points, k)",
+                got={
+                    "features": tuple(features.shape),
+                    "neighbours": tuple(neighbours.shape),
+                    "mask": None if mask is None else tuple(mask.shape),
+                },
+                expected=f"(batch, points, {self.channels}), (batch, points, k), and a mask (batch, points) or none",
             )
         maps, norms = cast("list[nn.Linear]", self.maps), cast("list[nn.BatchNorm1d]", self.norms)
         of_difference, of_own = maps[0].weight.split(self.channels, dim=1)
         near = _gather(nn.functional.linear(features, of_difference), neighbours)
         own = nn.functional.linear(features, of_own - of_difference)
-        rows = (near + own.unsqueeze(2)).flatten(0, 2)
+        edges = near + own.unsqueeze(2)
+        if mask is not None:
+            edges = edges[mask].unsqueeze(0)
+        rows = edges.flatten(0, 2)
         rows = nn.functional.leaky_relu(norms[0](rows), self.slope)
         for step, norm in list(zip(maps, norms, strict=True))[1:]:
             rows = normed_linear([rows], [step.weight], norm, slope=self.slope)
-        return pool_edges(rows.unflatten(0, neighbours.shape), self.pool)
+        pooled = pool_edges(rows.unflatten(0, edges.shape[:3]), self.pool)
+        return pooled if mask is None else rows_to_clouds(pooled[0], features, mask)
 
 
 def edge_features(

@@ -261,11 +261,11 @@ def cloud_rows(
 
 
 def rows_to_clouds(
-    rows: Float[Tensor, "rows out"],
+    rows: Float[Tensor, "rows ..."],
     points: Float[Tensor, "batch points _"],
     mask: Bool[Tensor, "batch points"] | None = None,
-) -> Float[Tensor, "batch points out"]:
+) -> Float[Tensor, "batch points ..."]:
     """Return rows in the places of the points they belong to, and zeros in others."""
     if mask is None:
         return rows.unflatten(0, points.shape[:2])
-    return rows.new_zeros(*points.shape[:2], rows.shape[1]).index_put((mask,), rows)
+    return rows.new_zeros(*points.shape[:2], *rows.shape[1:]).index_put((mask,), rows)

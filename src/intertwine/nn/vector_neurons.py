@@ -89,6 +89,7 @@ class VNBatchNorm(VectorNeuron):
     """Batch normalisation of the lengths of vectors; directions stay.
 
     Law: equivariant when one element acts on the whole batch, and on each sample alone when it does not learn.
+    It learns from all vectors that it is given: of padded clouds give it the points that exist, ``x[mask]``.
 
     Normalised lengths have a standard deviation of 1 and, at first, the mean that lengths of normally distributed
     vectors then have, 2.37. The published code begins with a mean of 0, where vectors shorter than the mean turn

@@ -22,6 +22,7 @@ _HOME = {
     "particle_symmetry": "batch",
     "position_errors": "baselines",
     "predict_samples": "predictions",
+    "prediction_suffix": "predictions",
     "predictions_npz": "predictions",
     "predictions_table": "predictions",
     "read_samples": "files",
@@ -30,6 +31,7 @@ _HOME = {
     "straight_lines": "baselines",
     "test_sets": "splits",
     "training_sets": "splits",
+    "write_predictions": "predictions",
 }
 
 __all__ = [
@@ -48,6 +50,7 @@ __all__ = [
     "particle_symmetry",
     "position_errors",
     "predict_samples",
+    "prediction_suffix",
     "predictions_npz",
     "predictions_table",
     "read_samples",
@@ -56,6 +59,7 @@ __all__ = [
     "straight_lines",
     "test_sets",
     "training_sets",
+    "write_predictions",
 ]
 
 if TYPE_CHECKING:
@@ -68,7 +72,13 @@ if TYPE_CHECKING:
     )
     from intertwine.particles.batch import ParticleBatch, SampleSet, check_particles, complete_graph, particle_symmetry
     from intertwine.particles.files import read_samples
-    from intertwine.particles.predictions import predict_samples, predictions_npz, predictions_table
+    from intertwine.particles.predictions import (
+        predict_samples,
+        prediction_suffix,
+        predictions_npz,
+        predictions_table,
+        write_predictions,
+    )
     from intertwine.particles.samples import Samples
     from intertwine.particles.settings import ParticleDataSettings, SimulationSettings
     from intertwine.particles.simulation import InitialStates, draw_states, simulate, simulated_samples

@@ -7,7 +7,8 @@ beside it: what the published generators write. ``.npz`` with ``charges`` and on
 - ``loc``, ``vel``: the axes of the published layout;
 - ``loc0``, ``vel0`` and, if known, ``loc1``: (samples, particles, 3), start and later positions.
 
-``.csv`` with columns ``simulation, particle, charge, x, y, z, vx, vy, vz`` and, for trajectories, ``frame``.
+``.csv`` with columns ``simulation, particle, charge, x, y, z, vx, vy, vz`` and, for trajectories, ``frame``, in upper
+or lower case.
 """
 
 import zipfile
@@ -20,7 +21,7 @@ from intertwine.errors import DataError
 from intertwine.files import read_columns
 from intertwine.particles.samples import Samples
 
-__all__ = ["read_samples"]
+__all__ = ["read_samples", "read_table"]
 
 _FORMATS = "loc_*.npy with its siblings, .npz or .csv"
 _COLUMNS = ("simulation", "particle", "charge", "x", "y", "z", "vx", "vy", "vz")
@@ -41,11 +42,12 @@ def read_samples(path: str | Path, start_frame: int, end_frame: int, *, targets:
     path = Path(path)
     if not path.is_file():
         raise DataError("there is no such file", got=path, expected=_FORMATS)
-    if path.suffix == ".npy":
+    ending = path.suffix.lower()
+    if ending == ".npy":
         arrays = _published(path)
-    elif path.suffix == ".npz":
+    elif ending == ".npz":
         arrays = _load(path)
-    elif path.suffix == ".csv":
+    elif ending == ".csv":
         arrays = _table(path)
     else:
         raise DataError(f"{path.name} is of a format that cannot be read", got=path.suffix, expected=_FORMATS)
@@ -53,6 +55,11 @@ def read_samples(path: str | Path, start_frame: int, end_frame: int, *, targets:
     if targets:
         samples.known_targets()
     return samples
+
+
+def read_table(path: str | Path) -> dict[str, np.ndarray]:
+    """Return the columns of a table by their names in lower case, see `intertwine.files.read_columns`."""
+    return {name.strip().lower(): column for name, column in read_columns(path).items()}
 
 
 def _samples(arrays: Mapping[str, np.ndarray], where: str, start: int, end: int) -> Samples:
@@ -143,7 +150,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
 
 def _table(path: Path) -> dict[str, np.ndarray]:
     """Return positions, velocities and charges of a table with one line for each particle at each frame."""
-    columns = read_columns(path)
+    columns = read_table(path)
     missing = [name for name in _COLUMNS if name not in columns]
     if missing:
         raise DataError(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,13 @@ import torch
 from jaxtyping import Float64
 
 from intertwine.errors import NumericsError
-from intertwine.files import read_columns
+from intertwine.files import write_bytes, write_text
 from intertwine.particles.batch import SampleSet
+from intertwine.particles.files import read_samples, read_table
 from intertwine.particles.samples import Samples
+from intertwine.particles.settings import ParticleDataSettings
 
-__all__ = ["predict_samples", "predictions_npz", "predictions_table"]
+__all__ = ["predict_samples", "prediction_suffix", "predictions_npz", "predictions_table", "write_predictions"]
 
 
 def predict_samples(model: Any, samples: Samples, batch_size: int = 500) -> Float64[np.ndarray, "samples particles 3"]:
@@ -44,6 +47,38 @@ def predict_samples(model: Any, samples: Samples, batch_size: int = 500) -> Floa
     return positions
 
 
+def prediction_suffix(path: Path) -> str:
+    """Return the ending of the file that predictions for a file are written to: a table gives a table."""
+    return ".csv" if path.suffix.lower() == ".csv" else ".npz"
+
+
+def write_predictions(
+    model: Any, paths: Mapping[Path, Path], settings: ParticleDataSettings, batch_size: int = 500
+) -> list[Path]:
+    """Predict the later positions of all simulations of all files, and return the paths of what was written.
+
+    All files are read before anything is computed, and everything is computed before anything is written.
+
+    Args:
+        model: see `predict_samples`.
+        paths: what is read, and where its predictions go: to a table or to arrays, see `prediction_suffix`.
+        settings: which frame of a trajectory to start from, and which frame is predicted.
+        batch_size: samples per call of the network.
+
+    Raises:
+        DataError: if a file cannot be read.
+        NumericsError: if a predicted position is not a finite number.
+    """
+    read = [read_samples(path, settings.start_frame, settings.end_frame, targets=False) for path in paths]
+    predicted = [predict_samples(model, samples, batch_size) for samples in read]
+    for (path, written), samples, positions in zip(paths.items(), read, predicted, strict=True):
+        if written.suffix == ".csv":
+            write_text(written, predictions_table(path, samples, positions))
+        else:
+            write_bytes(written, predictions_npz(samples, positions))
+    return list(paths.values())
+
+
 def predictions_table(path: Path, samples: Samples, positions: np.ndarray) -> str:
     """Return predictions for a table as the text of a table with its simulation and particle numbers.
 
@@ -54,7 +89,7 @@ def predictions_table(path: Path, samples: Samples, positions: np.ndarray) -> st
         samples: as read.
         positions: predicted (samples, particles, 3).
     """
-    columns = read_columns(path)
+    columns = read_table(path)
     numbers = [np.unique(columns[name]) for name in ("simulation", "particle")]
     simulation, particle = np.meshgrid(*numbers, indexing="ij")
     parts = {"": positions} if samples.targets is None else {"": positions, "_reference": samples.targets}

@@ -1,6 +1,14 @@
 """Clouds of points and meshes: files, samples of surfaces, neighbours, farthest points, planes."""
 
-from intertwine.points.clouds import CLOUD_SUFFIXES, Cloud, cloud_bytes, read_cloud, write_cloud
+from intertwine.points.clouds import (
+    CLOUD_SUFFIXES,
+    Cloud,
+    cloud_bytes,
+    read_cloud,
+    read_clouds,
+    write_cloud,
+    write_clouds,
+)
 from intertwine.points.farthest import FarthestPoints, farthest_points
 from intertwine.points.meshes import MESH_SUFFIXES, Mesh, has_faces, pad_meshes, read_mesh, read_meshes
 from intertwine.points.neighbours import nearest_neighbours, ragged_neighbours
@@ -31,9 +39,11 @@ __all__ = [
     "ragged_neighbours",
     "ransac_plane",
     "read_cloud",
+    "read_clouds",
     "read_mesh",
     "read_meshes",
     "sample_surface",
     "triangle_areas",
     "write_cloud",
+    "write_clouds",
 ]

@@ -1,13 +1,15 @@
 """Clouds of points with normals, labels and colours: reading PLY, OBJ, NPZ, CSV and XYZ, writing PLY and NPZ.
 
 Names of columns are ``x, y, z``; ``nx, ny, nz``; ``label``; ``red, green, blue`` from 0 to 255, as in PLY; and
-``instance``. Arrays of a ``.npz`` file are ``points``, ``normals``, ``labels``, ``colours``, ``instances``. An OBJ file
-gives its ``v`` lines, and its ``vn`` lines where there are as many. Tables are ``.csv`` with a header, or ``.csv`` and
-``.xyz`` with numbers alone: three coordinates, and normals where there are six numbers.
+``instance``. Arrays of a ``.npz`` file are ``points``, ``normals``, ``labels``, ``colours``, ``instances``; with one
+more axis in front they are those of many clouds (`read_clouds`). An OBJ file gives its ``v`` lines, and its ``vn``
+lines where there are as many. Tables are ``.csv`` with a header, in upper or lower case, or ``.csv`` and ``.xyz`` with
+numbers alone: three coordinates, or six numbers of which the last three are a normal if they have length 1 in every
+line. Otherwise they are taken for colours, of which such files do not say the range, and are not used.
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,7 +22,7 @@ from intertwine.files import write_bytes
 from intertwine.points.arrays import load_arrays
 from intertwine.points.ply import parse_ply, ply_bytes
 
-__all__ = ["CLOUD_SUFFIXES", "Cloud", "cloud_bytes", "read_cloud", "write_cloud"]
+__all__ = ["CLOUD_SUFFIXES", "Cloud", "cloud_bytes", "read_cloud", "read_clouds", "write_cloud", "write_clouds"]
 
 CLOUD_SUFFIXES = (".ply", ".obj", ".npz", ".csv", ".xyz")
 """Endings of the files that `read_cloud` reads."""
@@ -33,6 +35,8 @@ _COLUMNS = {
     "instances": "instance",
 }
 _WHOLE = ("labels", "instances")
+_UNIT = 1e-2
+"""How far the lengths of normals in a table without header may be from 1: such tables have few decimals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +92,26 @@ def read_cloud(path: str | Path) -> Cloud:
     """Return the points of a file with what it says of them; faces are ignored.
 
     Raises:
+        DataError: if the file is missing, damaged, of another format, has no points, or holds several clouds.
+    """
+    clouds = read_clouds(path)
+    if len(clouds) > 1:
+        raise DataError(
+            f"{Path(path).name} holds several clouds where one is read",
+            got=f"points ({len(clouds)}, {len(clouds[0])}, 3)",
+            expected="points (n, 3)",
+            fix="choose one, and write it alone: numpy.savez(NAME, points=points[0]); or call read_clouds",
+        )
+    return clouds[0]
+
+
+def read_clouds(path: str | Path) -> list[Cloud]:
+    """Return the clouds of a file: those of a ``.npz`` file with arrays of many clouds, or the one of any other.
+
+    Arrays of many clouds are ``points`` (clouds, n, 3), ``labels`` (clouds, n) and so on; clouds are named after the
+    file and their place in it.
+
+    Raises:
         DataError: if the file is missing, damaged, of another format, or has no points.
     """
     path = Path(path)
@@ -97,7 +121,21 @@ def read_cloud(path: str | Path) -> Cloud:
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise DataError(f"{path.name} is not a file of points", got=path.suffix, expected=", ".join(CLOUD_SUFFIXES))
-    return Cloud(**reader(path), name=path.name)
+    arrays = reader(path)
+    if arrays["points"].ndim != 3:
+        return [Cloud(**arrays, name=path.name)]
+    count = len(arrays["points"])
+    wrong = [key for key, array in arrays.items() if len(array) != count]
+    if not count or wrong:
+        raise DataError(
+            f"{path.name}: {wrong[0]} do not fit the clouds" if wrong else f"{path.name} has no clouds",
+            got={key: array.shape for key, array in arrays.items()},
+            expected="points (clouds, n, 3), labels (clouds, n), normals (clouds, n, 3)",
+        )
+    return [
+        Cloud(**{key: array[place] for key, array in arrays.items()}, name=f"{path.name}[{place}]")
+        for place in range(count)
+    ]
 
 
 def write_cloud(path: str | Path, cloud: Cloud, *, text: bool = False) -> Path:
@@ -118,19 +156,51 @@ def write_cloud(path: str | Path, cloud: Cloud, *, text: bool = False) -> Path:
     return write_bytes(path, cloud_bytes(cloud, kind))
 
 
+def write_clouds(path: str | Path, clouds: Sequence[Cloud]) -> Path:
+    """Write clouds to one file that `read_clouds` reads again, whole or not at all, and return the path.
+
+    Args:
+        path: ends with ``.npz``, or also ``.ply`` where there is one cloud.
+        clouds: of one number of points, and with the same things known of them.
+
+    Raises:
+        DataError: if there is none, the path has another ending, or the clouds do not fit together.
+    """
+    path = Path(path)
+    if len(clouds) == 1:
+        return write_cloud(path, clouds[0])
+    known = {tuple((key, array.shape) for key, array in _arrays(cloud).items()) for cloud in clouds}
+    if len(known) != 1 or path.suffix.lower() != ".npz":
+        raise DataError(
+            f"{path.name} cannot hold these clouds",
+            got=[len(cloud) for cloud in clouds],
+            expected="a .npz file, and clouds with one number of points and the same arrays",
+        )
+    stacked = {key: np.stack([getattr(cloud, key) for cloud in clouds]) for key in _arrays(clouds[0])}
+    return write_bytes(path, _packed(stacked))
+
+
 def cloud_bytes(cloud: Cloud, kind: Literal["ply", "ply-text", "npz"] = "ply") -> bytes:
     """Return the bytes of the file that holds a cloud."""
-    arrays = {key: getattr(cloud, key) for key in _COLUMNS if getattr(cloud, key) is not None}
+    arrays = _arrays(cloud)
     if kind == "npz":
-        stream = io.BytesIO()
-        np.savez_compressed(stream, allow_pickle=False, **arrays)
-        return stream.getvalue()
+        return _packed(arrays)
     columns: dict[str, np.ndarray] = {}
     for key, array in arrays.items():
         dtype = np.int32 if key in _WHOLE else np.uint8 if key == "colours" else np.float32
         values = array.reshape(len(array), -1).astype(dtype)
         columns |= {name: values[:, i] for i, name in enumerate(_COLUMNS[key].split())}
     return ply_bytes(columns, text=kind == "ply-text")
+
+
+def _arrays(cloud: Cloud) -> dict[str, np.ndarray]:
+    return {key: getattr(cloud, key) for key in _COLUMNS if getattr(cloud, key) is not None}
+
+
+def _packed(arrays: dict[str, np.ndarray]) -> bytes:
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **arrays)
+    return stream.getvalue()
 
 
 def _read_ply(path: Path) -> dict[str, np.ndarray]:
@@ -156,7 +226,11 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
     stored = load_arrays(path)
     arrays = {name: array for name, array in stored.items() if name in _COLUMNS}
     if "points" not in arrays:
-        raise DataError(f"{path.name} lacks an array", got=", ".join(stored) or "no array", expected="points (n, 3)")
+        raise DataError(
+            f"{path.name} lacks an array",
+            got=", ".join(stored) or "no array",
+            expected="points (n, 3) or (clouds, n, 3)",
+        )
     wrong = [name for name, array in arrays.items() if array.dtype.kind not in "fiub"]
     if wrong:
         raise DataError(f"{path.name}: {wrong[0]} are not numbers", got=arrays[wrong[0]].dtype, expected="numbers")
@@ -165,8 +239,8 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 def _read_table(path: Path) -> dict[str, np.ndarray]:
     try:
-        lines = [line for line in path.read_text("utf-8").replace(",", " ").splitlines() if line.strip()]
-        header = lines[0].split() if lines and not _is_number(lines[0].split()[0]) else []
+        lines = [line for line in path.read_text("utf-8-sig").replace(",", " ").splitlines() if line.strip()]
+        header = lines[0].lower().split() if lines and not _is_number(lines[0].split()[0]) else []
         cells = [[float(cell) for cell in line.split()] for line in lines[bool(header) :]]
         width = len(header) or (len(cells[0]) if cells else 3)
         if any(len(row) != width for row in cells) or (not header and width not in (3, 6)):
@@ -175,10 +249,11 @@ def _read_table(path: Path) -> dict[str, np.ndarray]:
         raise DataError(
             f"{path.name} is not a table of points",
             got=str(error),
-            expected="3 numbers in each line, or 6 with normals; or a header with x, y, z",
+            expected="3 numbers in each line, or 6 with normals or colours; or a header with x, y, z",
         ) from error
-    names = header or ["x", "y", "z", "nx", "ny", "nz"][:width]
     table = np.array(cells, float).reshape(-1, width)
+    unit = np.abs(np.linalg.norm(table[:, 3:6], axis=1) - 1) <= _UNIT
+    names = header or ["x", "y", "z", *(["nx", "ny", "nz"] if unit.all() else ["-"] * 3)][:width]
     return _from_columns({name: table[:, i] for i, name in enumerate(names)}, path.name)
 
 

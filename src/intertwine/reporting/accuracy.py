@@ -11,9 +11,18 @@ import numpy as np
 from intertwine.reporting import plots
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.reporting.numbers import format_number
-from intertwine.reporting.page import Picture, Section, Table
+from intertwine.reporting.page import Fact, Picture, Section, Table
 
-__all__ = ["best_other", "comparison", "measured_metrics", "metric_table", "not_measured", "parity_pictures"]
+__all__ = [
+    "best_other",
+    "comparison",
+    "measured_metrics",
+    "metric_facts",
+    "metric_table",
+    "model_tables",
+    "not_measured",
+    "parity_pictures",
+]
 
 
 def not_measured(folder: Path, title: str = "Accuracy") -> Section | None:
@@ -45,6 +54,32 @@ def metric_table(evaluation: Evaluation, names: Mapping[str, str], items: str) -
         frames = next((row.frames for row in found if row is not None), None)
         rows.append([name, frames, *(format_number(row.value if row else None) for row in found)])
     return Table(["test set", items, *headings], rows)
+
+
+def model_tables(evaluation: Evaluation, names: Mapping[str, str], items: str) -> list[Table]:
+    """Return a table for each test set: a row for this run and for each other model that has numbers on it.
+
+    Arguments are those of `metric_table`.
+    """
+    shown, tables = measured_metrics(evaluation, names), []
+    for name in evaluation.sets:
+        own = [evaluation.row(name, metric) for metric in shown]
+        rows: list[list[str | float | None]] = [["this run", *(format_number(r.value if r else None) for r in own)]]
+        for model, sets in evaluation.others.items():
+            if name in sets:
+                rows.append([model, *(format_number(sets[name].get(metric)) for metric in shown)])
+        count = next((row.frames for row in own if row is not None), None)
+        tables.append(Table(["model", *shown.values()], rows, f"Test set `{name}`, {count} {items}."))
+    return tables
+
+
+def metric_facts(evaluation: Evaluation, metric: str, words: str) -> list[Fact]:
+    """Return a metric of which less is better on each test set, with the best baseline as its note."""
+    return [
+        Fact(f"{words}, {name}", format_number(row.value), "", best_other(evaluation, name, metric, ("baseline",)))
+        for name in evaluation.sets
+        if (row := evaluation.row(name, metric))
+    ]
 
 
 def comparison(evaluation: Evaluation, metric: str, words: str, labels: Mapping[str, str] | None = None) -> Picture:

@@ -1,16 +1,15 @@
 """Sections on predicted particles: errors beside trivial predictions and published ones, and simulations in space."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from intertwine.errors import DataError
 from intertwine.reporting import plots
-from intertwine.reporting.accuracy import best_other, comparison, measured_metrics, not_measured
+from intertwine.reporting.accuracy import comparison, metric_facts, model_tables, not_measured
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.reporting.numbers import format_number
-from intertwine.reporting.page import Fact, Picture, Section, Table
+from intertwine.reporting.page import Picture, Section
 from intertwine.reporting.particles import closest_approach, encounters, particles_in_space
 
 __all__ = ["particle_accuracy"]
@@ -28,7 +27,6 @@ def particle_accuracy(folder: Path) -> list[Section]:
     if (missing := not_measured(folder)) is not None:
         return [missing]
     evaluation = Evaluation.read(folder)
-    metrics = list(measured_metrics(evaluation, _METRICS))
     text = (
         "Errors of the predicted positions: squared and absolute ones are means over all coordinates, distances means "
         "over particles. `No motion` predicts the start; `constant velocity` and `fitted velocity` are straight lines "
@@ -38,18 +36,9 @@ def particle_accuracy(folder: Path) -> list[Section]:
         text += " `Affine` is the best affine map from a particle's position and velocity to its later position."
     if evaluation.paper:
         text += "\n\nPublished figures are those of networks trained to the end on 3000 simulations."
-    facts = [
-        Fact(
-            f"Mean squared error, {name}",
-            format_number(row.value),
-            "",
-            best_other(evaluation, name, "position_mse", ("baseline",)),
-        )
-        for name in evaluation.sets
-        if (row := evaluation.row(name, "position_mse"))
-    ]
-    tables = [_table(evaluation, name, metrics) for name in evaluation.sets]
-    figures = [comparison(evaluation, m, _METRICS[m]) for m in metrics if m == "position_mse"]
+    facts = metric_facts(evaluation, "position_mse", "Mean squared error")
+    tables = model_tables(evaluation, _METRICS, "simulations")
+    figures = [comparison(evaluation, "position_mse", _METRICS["position_mse"])] if facts else []
     found = [Section("Accuracy", text, figures, tables, facts)]
     pictures = [picture for name in evaluation.sets for picture in _detail(evaluation, name)]
     if pictures:
@@ -60,17 +49,6 @@ def particle_accuracy(folder: Path) -> list[Section]:
         )
         found.append(Section("Predictions in detail", text, pictures))
     return found
-
-
-def _table(evaluation: Evaluation, name: str, metrics: Sequence[str]) -> Table:
-    rows: list[list[str | float | None]] = []
-    own = [evaluation.row(name, metric) for metric in metrics]
-    rows.append(["this run", *(format_number(row.value if row else None) for row in own)])
-    for model, sets in evaluation.others.items():
-        values = sets.get(name, {})
-        rows.append([model, *(format_number(values.get(metric)) for metric in metrics)])
-    samples = next((row.frames for row in own if row is not None), None)
-    return Table(["model", *(_METRICS[m] for m in metrics)], rows, f"Test set `{name}`, {samples} simulations.")
 
 
 def _detail(evaluation: Evaluation, name: str) -> list[Picture]:

@@ -6,8 +6,8 @@ Nothing here changes the global random state for good: `isolated_randomness` put
 import contextlib
 import hashlib
 import random
-from collections.abc import Callable, Iterator, Sized
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence, Sized
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -125,7 +125,7 @@ class EpochSampler(Sampler[int]):
 
 
 def make_loader(
-    dataset: Dataset[Any],
+    dataset: Dataset[Any] | Sequence[Any],
     batch_size: int,
     *,
     collate: Callable[[list[Any]], Any] | None = None,
@@ -138,7 +138,7 @@ def make_loader(
     sampler = EpochSampler(len(dataset), seed)
     # Workers start anew in each epoch: persistent ones would carry random states over from the last.
     return DataLoader(
-        dataset,
+        cast("Dataset[Any]", dataset),  # whatever has items by number will do
         batch_size=batch_size,
         sampler=sampler,
         collate_fn=collate,

@@ -1,5 +1,6 @@
 """From a recipe to a report, on the real bodies: training, evaluation, check, prediction of files, page."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +9,7 @@ import torch
 
 from intertwine.cli.main import main
 from intertwine.errors import DataError
-from intertwine.points import read_cloud
+from intertwine.points import read_cloud, read_clouds
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.systems.apen.data import make_data
 from intertwine.systems.apen.training import build_network, make_module, vote_loss
@@ -59,6 +60,19 @@ def test_files_are_labelled(run, tmp_path, capsys):
     assert other.colours is not None
     assert main(["predict", str(run), files[0], "--output", str(tmp_path / "parts"), "--write", "parts"]) == 0
     assert len(np.unique(read_cloud(tmp_path / "parts" / "body.predicted.npz").labels)) > 1
+
+
+def test_all_clouds_of_a_file_are_labelled(run, tmp_path):
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(2, 90, 3)) * [0.2, 0.8, 0.15]
+    np.savez(tmp_path / "many.npz", points=points)
+    np.savez(tmp_path / "last.npz", points=points[1])
+    files = [str(tmp_path / f"{name}.npz") for name in ("many", "last")]
+    assert main(["predict", str(run), *files, "--output", str(tmp_path / "out")]) == 0
+    found = read_clouds(tmp_path / "out" / "many.predicted.npz")
+    np.testing.assert_array_equal(found[1].labels, read_cloud(tmp_path / "out" / "last.predicted.npz").labels)
+    about = [json.loads((tmp_path / "out" / f"{name}.predicted.json").read_text()) for name in ("many", "last")]
+    assert about[0]["clouds"][1] == about[1]
 
 
 def test_bad_files_are_refused_in_words(run, tmp_path, capsys):

@@ -130,6 +130,42 @@ def test_the_same_directions_give_the_same_scores_for_renamed_points(frame, rng)
     assert equivariance_error(repeated, {"points": points}, symmetry=RENAMED_POINTS, rng=rng).passed()
 
 
+@pytest.mark.parametrize("motions", ["E(2)", "SE(2)", "O(2)", "SO(2)", "T(2)", "C_4", "D_3"])
+@pytest.mark.parametrize("frame", ["none", "sort", "separated"])
+def test_motions_of_the_plane_change_no_score(motions, frame, rng):
+    model = SetClassifier(DigitsModelSettings(frame=frame, motions=motions, widths=(9,)), points=7, rng=rng).double()
+    points = torch.randn(4, 7, 2, generator=rng, dtype=torch.float64)
+    if frame == "separated":  # all directions: drawn ones keep the law in distribution only
+        model.average.backbone.samples = None
+
+    def whole(points):
+        return model.average(points)
+
+    report = equivariance_error(whole, {"points": points}, symmetry=model.symmetry, rng=rng)
+    assert report.worst.relative < 1e-10
+    assert ("S_n" in str(model.symmetry.group)) == (frame != "none")
+    plain = SetClassifier(DigitsModelSettings(frame=frame, widths=(9,)), points=7, rng=rng).double()
+    broken = equivariance_error(lambda points: plain(points), {"points": points}, symmetry=model.symmetry, rng=rng)
+    assert broken.worst.relative > 1e-3
+
+
+def test_drawn_orders_of_moved_points_keep_the_law_of_renamed_ones(rng):
+    settings = DigitsModelSettings(frame="random", motions="E(2)", widths=(9,), samples=3)
+    model = SetClassifier(settings, points=7, rng=rng).double()
+    points = torch.randn(4, 7, 2, generator=rng, dtype=torch.float64)
+
+    def repeated(points):
+        return model(points, rng=torch.Generator().manual_seed(3))
+
+    assert equivariance_error(repeated, {"points": points}, symmetry=RENAMED_POINTS, rng=rng).passed()
+
+
+@pytest.mark.parametrize("motions", ["E(3)", "S_4", "C_0", "weighted"])
+def test_motions_of_no_plane_are_refused(motions):
+    with pytest.raises(ConfigError, match="digits lie in a plane"):
+        DigitsModelSettings(motions=motions)
+
+
 @pytest.mark.parametrize("frame", ["none", "group"])
 def test_the_check_finds_what_depends_on_the_order(frame, rng):
     model = SetClassifier(DigitsModelSettings(frame=frame, widths=(9,)), points=7, rng=rng).double()

@@ -17,6 +17,7 @@ from intertwine.systems.frame_averaging.model import dgcnn as dgcnn_module
 from intertwine.systems.frame_averaging.model.dgcnn import DGCNNNormals
 from intertwine.systems.frame_averaging.model.local_pointnet import LocalPointNetNormals
 from intertwine.systems.frame_averaging.model.pointnet import PointNetNormals, TransformNet, transform_penalty
+from intertwine.systems.frame_averaging.model.vn_dgcnn import VNDGCNNNormals
 from intertwine.systems.frame_averaging.model.vn_pointnet import VNPointNetNormals
 from intertwine.systems.frame_averaging.settings.framing import FrameSettings
 from intertwine.systems.frame_averaging.settings.normals import NormalsModelSettings
@@ -32,6 +33,7 @@ ALL = {
     "fa-dgcnn": {"network": "dgcnn", "neighbours": 8, "pool": "mean", "skip_input": True},
     "dgcnn": {"network": "dgcnn", "neighbours": 8, "frame": NONE},
     "vn-pointnet": {"network": "vn_pointnet", "neighbours": 8},
+    "vn-dgcnn": {"network": "vn_dgcnn", "neighbours": 8},
 }
 FRAMED = ("fa-pointnet", "fa-local-pointnet", "fa-dgcnn")
 
@@ -188,6 +190,48 @@ def test_dgcnn_against_features_copied_to_every_edge(name, points):
         np.testing.assert_allclose(found, unit(expected), rtol=1e-8, atol=1e-9)
 
 
+@pytest.mark.parametrize("products", [False, True])
+def test_vn_dgcnn_against_loops_over_points_and_neighbours(products, points):
+    """Written out for one cloud with arrays (channels, 3), from weights alone."""
+    network = build("vn-dgcnn", cross_products=products)
+
+    def mapped(block, x):
+        linear, norm, bend = block
+        x = linear.weight.detach().numpy() @ x
+        length = np.sqrt((x**2).sum(1) + 1e-12)
+        own = norm.norm
+        scale = own.weight.detach().numpy() / np.sqrt(own.running_var.numpy() + own.eps)
+        x = x * ((length - own.running_mean.numpy()) * scale + own.bias.detach().numpy())[:, None] / length[:, None]
+        towards = bend.direction.weight.detach().numpy() @ x
+        along = (x * towards).sum(1) / ((towards**2).sum(1) + 1e-6)
+        return x - 0.8 * np.minimum(along, 0)[:, None] * towards
+
+    cloud = points[0].numpy() - points[0].numpy().mean(0)
+    features, found = cloud[:, None], []
+    for convolution in network.convolutions:
+        new = []
+        for own in features:
+            near = np.argsort(((features - own) ** 2).sum((1, 2)))[:8]
+            edges = []
+            for other in features[near]:
+                edge = np.concatenate([other - own, own, *([np.cross(other - own, own)] if products else [])])
+                for block in convolution:
+                    edge = mapped(block, edge)
+                edges.append(edge)
+            new.append(np.mean(edges, axis=0))
+        features = np.array(new)
+        found.append(features)
+    joined = np.concatenate(found, axis=1)
+    shared = np.mean([mapped(network.wide, x) for x in joined], axis=0)
+    vectors = []
+    for x in joined:
+        x = np.concatenate([shared, x])
+        for block in network.head:
+            x = mapped(block, x)
+        vectors.append((network.last.weight.detach().numpy() @ x)[0])
+    np.testing.assert_allclose(network(points)[0].detach().numpy(), unit(np.array(vectors)), rtol=1e-8, atol=1e-9)
+
+
 def test_neighbours_of_points_are_found_once_for_all_frames(points, monkeypatch):
     seen = []
 
@@ -254,7 +298,11 @@ class TestVNPointNet(_Normals):
     name = "vn-pointnet"
 
 
-@pytest.mark.parametrize("name", [*FRAMED, "vn-pointnet"])
+class TestVNDGCNN(_Normals):
+    name = "vn-dgcnn"
+
+
+@pytest.mark.parametrize("name", [*FRAMED, "vn-pointnet", "vn-dgcnn"])
 def test_far_and_turned_clouds_have_turned_normals(name, points, rng):
     """Translations up to 100: below 1e-10 in float64, 1e-4 in float32; patches have smaller gaps (measured 1.1e-4)."""
     network = build(name)
@@ -323,6 +371,37 @@ def test_masked_clouds_equal_clouds_alone(name, points):
         torch.testing.assert_close(together[cloud, :size], alone, rtol=0, atol=1e-12)
 
 
+def learnt(network, points, mask=None):
+    """Outputs of one step with norms that learn, gradients of all weights, and what norms remember."""
+    network.train()
+    found = network(points, mask)
+    present = torch.ones(points.shape[:2], dtype=torch.bool) if mask is None else mask
+    factor = torch.linspace(-1, 1, int(present.sum()) * 3, dtype=DOUBLE).view(-1, 3)
+    (found[present] * factor).sum().backward()
+    # those of weights that take no part are None: the biases before norms in the fused network
+    gradients = {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
+    return found[present].detach(), gradients, dict(network.named_buffers())
+
+
+@pytest.mark.parametrize("name", list(ALL))
+def test_norms_learn_from_points_that_exist_and_not_from_padding(name, points):
+    """Padding of any length, with anything in it, gives the outputs, gradients and statistics of the clouds alone."""
+    options = {"dropout": 0.0} if "dgcnn" in name else {}
+
+    def padded(clouds, length):
+        mask = torch.arange(length) < torch.tensor([len(cloud) for cloud in clouds]).unsqueeze(1)
+        filled = torch.full((len(clouds), length, 3), torch.nan, dtype=DOUBLE)
+        for row, cloud in zip(filled, clouds, strict=True):
+            row[: len(cloud)] = cloud
+        return filled, mask
+
+    same = learnt(build(name, **options), *padded(list(points[:, :30]), 37))
+    torch.testing.assert_close(same, learnt(build(name, **options), points[:, :30]), rtol=1e-8, atol=1e-10)
+    ragged = [points[0], points[1, :25], points[2, :12]]
+    short, long = (learnt(build(name, **options), *padded(ragged, length)) for length in (40, 55))
+    torch.testing.assert_close(short, long, rtol=1e-8, atol=1e-10)
+
+
 @pytest.mark.parametrize("kind", ["weighted", "minimal"])
 def test_other_frames_keep_the_law_that_they_declare(kind, rng):
     network = build(frame=FrameSettings(kind=kind, tuples=6 if kind == "weighted" else None))
@@ -331,6 +410,40 @@ def test_other_frames_keep_the_law_that_they_declare(kind, rng):
     if kind == "minimal":
         assert equivariance_error(network, {"points": points}, trials=4, rng=rng).worst.relative < 1e-10
     assert network(points).isfinite().all()
+
+
+def test_minimal_frames_in_canonical_order_keep_the_order_of_points_too(points, rng):
+    network = build(frame=FrameSettings(kind="minimal", points="canonical"))
+    report = equivariance_error(network, {"points": points}, trials=4, rng=rng)
+    assert report.worst.relative < 1e-10
+    assert {entry.part for entry in report.entries} >= {"permutations", "translations"}
+    given = build(frame=FrameSettings(kind="minimal"))
+    broken = equivariance_error(given, {"points": points}, symmetry=network.symmetry, trials=4, rng=rng)
+    assert broken.worst.relative > 1e-3
+
+
+@pytest.mark.parametrize("name", ["fa-pointnet", "fa-dgcnn"])
+def test_planar_frames_leave_the_upright_direction_its_meaning(name, points, rng):
+    network = build(name, frame=FrameSettings(kind="planar", group="E(2)"))
+    assert "E(2) in 3D" in str(network.symmetry.group)
+    assert equivariance_error(network, {"points": points}, trials=4, rng=rng).worst.relative < 1e-10
+    tilted = equivariance_error(network, {"points": points}, symmetry=build(name).symmetry, trials=4, rng=rng)
+    assert tilted.worst.relative > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"kind": "planar"}, r"E\(2\), SE\(2\)"),
+        ({"kind": "pca", "group": "E(2)"}, r"E\(3\), SE\(3\)"),
+        ({"kind": "finite"}, "digits.model.motions"),
+        ({"kind": "pca", "points": "canonical"}, "except with kind minimal"),
+        ({"kind": "minimal", "signs": "fixed"}, "except with kinds pca and planar"),
+    ],
+)
+def test_frames_that_make_no_sense_are_refused_in_words(options, words):
+    with pytest.raises(ConfigError, match=words):
+        FrameSettings(**options)
 
 
 def test_learned_frames_keep_the_law_and_learn(rng):
@@ -383,8 +496,9 @@ def test_maps_begin_near_the_identity_and_their_penalty_sees_what_is_not_orthogo
     assert transform_penalty(torch.eye(3, dtype=DOUBLE).expand(2, 3, 3), "published").item() == 0
 
 
-def test_vector_products_make_vector_neurons_follow_rotations_alone(points, rng):
-    network = build("vn-pointnet", cross_products=True)
+@pytest.mark.parametrize("name", ["vn-pointnet", "vn-dgcnn"])
+def test_vector_products_make_vector_neurons_follow_rotations_alone(name, points, rng):
+    network = build(name, cross_products=True)
     assert "SE(3)" in str(network.symmetry.group)
     assert equivariance_error(network, {"points": points}, trials=4, rng=rng).worst.relative < 1e-9
     assert (network(-points) + network(points)).abs().max() > 1e-3
@@ -445,6 +559,6 @@ def test_settings_that_do_not_fit_are_refused():
 
 def test_networks_are_those_that_settings_name():
     plain, edges = PointNetNormals, DGCNNNormals
-    kinds = (plain, plain, LocalPointNetNormals, edges, edges, VNPointNetNormals)
+    kinds = (plain, plain, LocalPointNetNormals, edges, edges, VNPointNetNormals, VNDGCNNNormals)
     for name, kind in zip(ALL, kinds, strict=True):
         assert isinstance(build(name), kind)

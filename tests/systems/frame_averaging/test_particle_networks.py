@@ -195,6 +195,24 @@ def test_minimal_frames_keep_motions_and_not_the_order_of_particles(group, batch
     assert renamed.worst.relative > 1e-3
 
 
+@pytest.mark.parametrize("reframe", [True, False])
+def test_minimal_frames_in_canonical_order_keep_the_names_too(reframe, batch, rng):
+    model = build(frame=FrameSettings(kind="minimal", points="canonical"), reframe=reframe)
+    report = equivariance_error(model, batch.inputs(), trials=6, rng=rng)
+    assert report.worst.relative < 1e-10, report.explain()
+    assert {entry.part for entry in report.entries} >= {"permutations", "translations"}
+
+
+@pytest.mark.parametrize("group", ["E(2)", "SE(2)"])
+@pytest.mark.parametrize("degenerate", ["ignore", "warn"])
+def test_planar_frames_keep_motions_of_the_plane(group, degenerate, batch, rng):
+    model = build(frame=FrameSettings(kind="planar", group=group, degenerate=degenerate))
+    assert f"{group} in 3D" in str(model.symmetry.group)
+    assert equivariance_error(model, batch.inputs(), trials=6, rng=rng).worst.relative < 1e-10
+    tilted = equivariance_error(model, batch.inputs(), symmetry=build().symmetry, trials=4, rng=rng)
+    assert tilted.worst.relative > 1e-3
+
+
 def test_learned_frames_learn_and_are_saved_with_the_network(batch, rng, tmp_path):
     model = build(frame=FrameSettings(kind="learned"), reframe=False, canonicalization=CanonicalizationSettings("pvc"))
     model(**batch.inputs()).square().sum().backward()

@@ -178,6 +178,14 @@ def test_tables_are_predicted_with_their_own_numbers(run, now, samples, tmp_path
     np.testing.assert_array_equal(values, predict_samples(run.model(), samples.part(stop=3), 3).reshape(-1, 3))
 
 
+def test_tables_of_other_programs_are_predicted_too(run, now, tmp_path):
+    header, *lines = now.read_text().splitlines()
+    (tmp_path / "NOW.CSV").write_text("\n".join(["\ufeff" + header.upper(), *lines]), "utf-8")
+    one, other = predict_files(run, [now, tmp_path / "NOW.CSV"], output=tmp_path / "out")
+    assert other.name == "NOW.predicted.csv"
+    assert one.read_text() == other.read_text()
+
+
 def test_arrays_are_predicted_beside_what_is_known(run, samples, tmp_path, write_published):
     np.savez(tmp_path / "a.npz", loc0=samples.positions, vel0=samples.velocities, charges=samples.charges)
     trajectories = np.repeat(samples.positions[:, None], 41, axis=1), np.repeat(samples.velocities[:, None], 41, axis=1)

@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Bool, Float, Int64
 
 from intertwine.errors import ConfigError, NumericsError
-from intertwine.points import Cloud, read_cloud, write_cloud
+from intertwine.points import Cloud, read_clouds, write_clouds
 from intertwine.reporting.colours import class_colours
 from intertwine.reporting.files import write_json
 from intertwine.systems.apen.data import find_floor, leave_out, make_batch, restore
 from intertwine.systems.apen.model import APEN, Baseline
+from intertwine.systems.apen.settings import DataSettings
 from intertwine.training.inference import find_run, load_model, prediction_paths
 from intertwine.training.sampling import generator
 
@@ -50,9 +51,9 @@ def predict_files(
     """Write ``NAME.predicted.ply`` (``.npz`` for an ``.npz``) for each cloud, with a label and a colour at each point.
 
     Where the network divides clouds, ``NAME.predicted.json`` beside it says how many parts there are and how sure they
-    are. All files are read before anything is computed. Coordinates are in the unit of the training data. Where the
-    recipe of a run leaves out the floor, it is left out here too, and its points have class 0; the folder of a saved
-    model knows no recipe, and leaves nothing out.
+    are. A ``.npz`` of many clouds gives one of as many. All files are read before anything is computed. Coordinates are
+    in the unit of the training data. Where the recipe of a run leaves out the floor, it is left out here too, and its
+    points have class 0; the folder of a saved model knows no recipe, and leaves nothing out.
 
     Args:
         run: anything that `load_model` takes.
@@ -77,24 +78,18 @@ def predict_files(
         )
     run_known = find_run(run)
     data = None if run_known is None else run_known.recipe().data
-    clouds = [read_cloud(path) for path in paths]
+    read = [read_clouds(path) for path in paths]
     written: list[Path] = []
-    for cloud, path in zip(clouds, paths.values(), strict=True):
-        floor = None
-        if data is not None and data.remove_floor:
-            rng = generator(data.seed, "floor", cloud.name)
-            floor = find_floor(cloud.name, torch.from_numpy(cloud.points), data, rng)
-        found = label_cloud(model, cloud, floor)
-        labels = found.labels if write == "classes" or found.parts is None else found.parts
-        written.append(write_cloud(path, replace(cloud, labels=labels, colours=class_colours(labels))))
-        counts = {str(label): int(n) for label, n in zip(*np.unique(found.labels, return_counts=True), strict=True)}
-        about: dict[str, Any] = {"points": len(cloud), "points_by_class": counts}
-        about["mean_probability"] = float(found.probability[found.seen].mean())
-        if floor is not None:
-            about["floor_points"] = int(floor.sum())
-        if found.parts is not None:
-            about["parts"] = int(found.parts.max()) + 1
-        written.append(write_json(path.with_suffix(".json"), about))
+    for clouds, path in zip(read, paths.values(), strict=True):
+        floors = [_floor(cloud, data) for cloud in clouds]
+        found = [label_cloud(model, cloud, floor) for cloud, floor in zip(clouds, floors, strict=True)]
+        labels = [one.labels if write == "classes" or one.parts is None else one.parts for one in found]
+        coloured = [
+            replace(cloud, labels=own, colours=class_colours(own)) for cloud, own in zip(clouds, labels, strict=True)
+        ]
+        about = [_about(one, floor) for one, floor in zip(found, floors, strict=True)]
+        written.append(write_clouds(path, coloured))
+        written.append(write_json(path.with_suffix(".json"), about[0] if len(about) == 1 else {"clouds": about}))
     return written
 
 
@@ -129,3 +124,18 @@ def label_cloud(model: APEN | Baseline, cloud: Cloud, floor: Bool[torch.Tensor, 
     seen = np.ones(len(cloud), bool) if batch.kept is None else batch.kept.numpy()
     parts = found["parts"][-1].cpu().numpy() if "parts" in found else None
     return Labelled(labels, np.where(seen, probability, 1.0), parts, seen)
+
+
+def _floor(cloud: Cloud, data: DataSettings | None) -> Bool[torch.Tensor, " points"] | None:
+    if data is None or not data.remove_floor:
+        return None
+    return find_floor(cloud.name, torch.from_numpy(cloud.points), data, generator(data.seed, "floor", cloud.name))
+
+
+def _about(found: Labelled, floor: Bool[torch.Tensor, " points"] | None) -> dict[str, Any]:
+    counts = {str(label): int(n) for label, n in zip(*np.unique(found.labels, return_counts=True), strict=True)}
+    about: dict[str, Any] = {"points": len(found.labels), "points_by_class": counts}
+    about["mean_probability"] = float(found.probability[found.seen].mean())
+    if floor is not None:
+        about["floor_points"] = int(floor.sum())
+    return about if found.parts is None else about | {"parts": int(found.parts.max()) + 1}

@@ -32,6 +32,7 @@ SYSTEM = System(
         ".model.local_pointnet:LocalPointNetNormals",
         ".model.dgcnn:DGCNNNormals",
         ".model.vn_pointnet:VNPointNetNormals",
+        ".model.vn_dgcnn:VNDGCNNNormals",
     ),
     recipes={
         "particles-fa-gnn": RecipeInfo("Five charged particles: a graph network with frames between its layers"),
@@ -51,6 +52,7 @@ SYSTEM = System(
         "normals-fa-dgcnn": RecipeInfo("The same task, DGCNN averaged over frames", data=_ABC),
         "normals-dgcnn": RecipeInfo("The same task, DGCNN", data=_ABC),
         "normals-vn-pointnet": RecipeInfo("The same task, PointNet of vector neurons", data=_ABC),
+        "normals-vn-dgcnn": RecipeInfo("The same task, DGCNN of vector neurons", data=_ABC),
     },
     paper="Puny et al., Frame Averaging for Invariant and Equivariant Network Design, ICLR 2022",
 )

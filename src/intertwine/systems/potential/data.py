@@ -113,7 +113,7 @@ class PotentialData(LightningDataModule):
         training = self.recipe.training
         size = training.batch_size if shuffle else training.evaluation_batch_size
         seed = self.recipe.seed if shuffle else None
-        return make_loader(graphs, size, collate=collate, seed=seed, workers=training.data_workers)  # type: ignore[arg-type]
+        return make_loader(graphs, size, collate=collate, seed=seed, workers=training.data_workers)
 
     def train_dataloader(self) -> DataLoader[AtomBatch]:
         """Return shuffled training batches."""

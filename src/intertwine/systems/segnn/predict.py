@@ -4,14 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from intertwine.particles import (
-    ParticleDataSettings,
-    predict_samples,
-    predictions_npz,
-    predictions_table,
-    read_samples,
-)
-from intertwine.reporting.files import write_bytes, write_text
+from intertwine.particles import ParticleDataSettings, prediction_suffix, write_predictions
 from intertwine.training.inference import find_run, load_model, prediction_paths
 
 __all__ = ["predict_files"]
@@ -44,23 +37,8 @@ def predict_files(
         DataError: if a file cannot be read, or two would be written to one place.
         NumericsError: if a prediction is not a finite number.
     """
-    paths = prediction_paths(files, output, _ending)
-    model, settings = load_model(run, device), _data_settings(run)
-    read = [read_samples(path, settings.start_frame, settings.end_frame, targets=False) for path in paths]
-    predicted = [predict_samples(model, samples, batch_size) for samples in read]
-    for (path, written), samples, positions in zip(paths.items(), read, predicted, strict=True):
-        if written.suffix == ".csv":
-            write_text(written, predictions_table(path, samples, positions))
-        else:
-            write_bytes(written, predictions_npz(samples, positions))
-    return list(paths.values())
-
-
-def _data_settings(source: Any) -> ParticleDataSettings:
-    """Return which frames a run predicts; a model without its run predicts those of the published data."""
-    run = find_run(source)
-    return ParticleDataSettings() if run is None else run.recipe().data
-
-
-def _ending(path: Path) -> str:
-    return ".csv" if path.suffix == ".csv" else ".npz"
+    paths = prediction_paths(files, output, prediction_suffix)
+    model, found = load_model(run, device), find_run(run)
+    # a model without its run predicts the frames of the published data
+    settings = ParticleDataSettings() if found is None else found.recipe().data
+    return write_predictions(model, paths, settings, batch_size)

@@ -1,9 +1,9 @@
 """What parts that touch tell each other: invariant features go from part to part, and to the points of contact.
 
 Strictly, a part may not know of any other. But in a body or a mechanism most motions keep what touches: where a part
-ends, and what the next one looks like, stays the same when joints turn. Features that go from part to part over contacts
-alone, without any coordinate, are invariant under all such motions, and a point that touches a neighbour tells its own
-part in which direction that neighbour lies, which the part's motion carries along.
+ends, and what the next one looks like, stays the same when joints turn. Features that go from part to part over
+contacts alone, without any coordinate, are invariant under all such motions, and a point that touches a neighbour tells
+its own part in which direction that neighbour lies, which the part's motion carries along.
 """
 
 import torch

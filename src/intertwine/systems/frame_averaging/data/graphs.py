@@ -181,7 +181,7 @@ class GraphData(LightningDataModule):
 
     def _loader(self, items: Sequence[GraphItem], size: int, seed: int | None = None) -> DataLoader[LabelledGraphs]:
         workers = self.recipe.training.data_workers
-        return make_loader(items, size, collate=collate_graphs, seed=seed, workers=workers)  # type: ignore[arg-type]
+        return make_loader(items, size, collate=collate_graphs, seed=seed, workers=workers)
 
     def _setup_training(self) -> None:
         graphs = read_selected(self.settings.train)

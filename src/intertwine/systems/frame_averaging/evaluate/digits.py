@@ -49,7 +49,10 @@ def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
 
 
 def check(run: Run, *, trials: int = 8, rng: torch.Generator, sets: int = 8) -> CheckReport:
-    """Measure in float64 how far scores change when points are renamed, with the same directions drawn again.
+    """Measure in float64 how far scores change when points are renamed, and the plane is moved as the settings say.
+
+    The same directions are drawn again. Where orders are drawn, and for a network that claims nothing, points are
+    renamed only: each view of a set draws its own orders, so that the law of motions holds in distribution.
 
     Args:
         run: a finished run.
@@ -61,10 +64,11 @@ def check(run: Run, *, trials: int = 8, rng: torch.Generator, sets: int = 8) -> 
     data.setup("fit")
     model: SetClassifier = run.model()
     points = data.validation.points[:sets].double()
-    law = RENAMED_POINTS
+    drawn = model.settings.frame not in ("none", "sort")
+    law = RENAMED_POINTS if drawn or model.symmetry is None else model.symmetry
     report = check_module(_Repeated(model), {"points": points}, symmetry=law, name=run.name, trials=trials, rng=rng)
     note = {
-        "none": "This network has no frame and claims no symmetry.",
+        "none": "This network has no frame of orders, and claims no symmetry under renaming of points.",
         "group": "Any order is drawn, whatever the points are: the law holds in distribution only.",
     }.get(model.settings.frame)
     return report if note is None else replace(report, notes=(*report.notes, note))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from intertwine.errors import DataError
-from intertwine.frames.graph_frame import GraphFrame
+from intertwine.frames.graph_frame import GraphFrame, SortingFrame
 from intertwine.frames.ordered_partition import draw_keys
 from intertwine.graphs import pad_graphs, refinement_classes
 from intertwine.groups import SymmetricGroup
@@ -117,19 +117,21 @@ def check(run: Run, *, trials: int = 8, rng: torch.Generator, graphs: int = 8) -
     inputs = {"adjacency": batch.adjacency, "features": batch.features, "mask": batch.mask, "keys": keys}
     report = check_module(model, inputs, symmetry=RENAMED_NODES, name=run.name, trials=trials, rng=rng)
     notes = [] if model.symmetry is not None else ["This network has no frame and claims no symmetry."]
-    if is_random(model):
-        notes.append(_distribution_note(model, data.validation_items[:graphs], rng))
+    if model.frame is not None and is_random(model):
+        notes.append(_distribution_note(model, model.frame, data.validation_items[:graphs], rng))
     return replace(report, notes=(*report.notes, *notes))
 
 
-def _distribution_note(model: GraphClassifier, items: Sequence[GraphItem], rng: torch.Generator) -> str:
+def _distribution_note(
+    model: GraphClassifier, frame: SortingFrame, items: Sequence[GraphItem], rng: torch.Generator
+) -> str:
     """Compare drawn scores of graphs with those of the same graphs with renamed nodes and a frame found anew."""
     moved = []
     for item in items:
         permutation = SymmetricGroup(item.graph.num_nodes).sample(rng=rng)
         graph = item.graph.relabelled(permutation)
         batch = pad_graphs([graph])
-        ranks = model.frame.partition(batch.adjacency, batch.features).ranks[0]  # type: ignore[union-attr]
+        ranks = frame.partition(batch.adjacency, batch.features).ranks[0]
         moved.append(GraphItem(graph, ranks))
     before, after = (
         draw_scores(model, some, draws=_DISTRIBUTION_DRAWS, seed=seed).double()

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from intertwine.nn import affine_map
 from intertwine.nn.edge_conv import EdgeConv
 from intertwine.nn.normed_linear import normed_linear
+from intertwine.nn.pointnet import rows_to_clouds
 from intertwine.points import nearest_neighbours
 from intertwine.systems.frame_averaging.model.framed import FramedNormals, narrow
 from intertwine.systems.frame_averaging.settings.normals import NormalsModelSettings
@@ -77,36 +78,41 @@ class DGCNN(nn.Module):
         Args:
             points: clouds.
             neighbours: of the points, which only the map of the input sees; those of features are found here.
-            mask: which points a cloud has; norms that learn see the others too.
+            mask: which points a cloud has; norms learn from these alone.
         """
         k = self.settings.neighbours
+        if mask is not None:
+            points = torch.where(mask.unsqueeze(-1), points, 0.0)
         features = points @ self.transform(points, neighbours, mask)
         found: list[Tensor] = []
         for convolution in self.convolutions:
-            features = convolution(features, nearest_neighbours(features.detach(), k, mask))
+            features = convolution(features, nearest_neighbours(features.detach(), k, mask), mask)
             found.append(features)
         seen = torch.cat([points, *found] if self.settings.skip_input else found, dim=-1)
-        pooled = _pool_points(self.pooled(seen), mask, self.settings.pool)
+        pooled = _pool_points(self.pooled(seen, mask), mask, self.settings.pool)
         hidden = torch.cat([pooled.unsqueeze(1).expand(-1, points.shape[1], -1), *found], dim=-1)
         # a second dropout stands after the last map with frames, and before it without, as published
         dropped = {0, 2 if self.settings.skip_input else 1}
         for number, step in enumerate(self.head):
-            hidden = step(hidden)
+            hidden = step(hidden, mask)
             hidden = self.dropout(hidden) if number in dropped else hidden
         return 2 * torch.sigmoid(self.last(hidden)) - 1
 
 
 class _NormedMap(nn.Module):
-    """A linear map without bias, batch normalisation and leaky ReLU on the last axis."""
+    """A linear map without bias, batch normalisation and leaky ReLU on the last axis; zeros where a mask has none."""
 
     def __init__(self, inputs: int, outputs: int, *, rng: torch.Generator | None = None) -> None:
         super().__init__()
         self.map = affine_map(inputs, outputs, bias=False, rng=rng)
         self.norm = nn.BatchNorm1d(outputs)
 
-    def forward(self, features: Float[Tensor, "*batch in"]) -> Float[Tensor, "*batch out"]:
-        rows = normed_linear([features.flatten(0, -2)], [self.map.weight], self.norm, slope=_SLOPE)
-        return rows.unflatten(0, features.shape[:-1])
+    def forward(
+        self, features: Float[Tensor, "*batch in"], mask: Bool[Tensor, "*batch"] | None = None
+    ) -> Float[Tensor, "*batch out"]:
+        given = features.flatten(0, -2) if mask is None else features[mask]
+        rows = normed_linear([given], [self.map.weight], self.norm, slope=_SLOPE)
+        return rows.unflatten(0, features.shape[:-1]) if mask is None else rows_to_clouds(rows, features, mask)
 
 
 class _EdgeTransformNet(nn.Module):
@@ -125,7 +131,7 @@ class _EdgeTransformNet(nn.Module):
             cast("Tensor", self.last.bias).copy_(torch.eye(3).flatten())
 
     def forward(self, points: Tensor, neighbours: Tensor, mask: Tensor | None) -> Float[Tensor, "batch 3 3"]:
-        pooled = _pool_points(self.pooled(self.edges(points, neighbours)), mask, "max")
+        pooled = _pool_points(self.pooled(self.edges(points, neighbours, mask), mask), mask, "max")
         return self.last(self.hidden(pooled)).unflatten(-1, (3, 3))
 
 

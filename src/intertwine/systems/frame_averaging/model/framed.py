@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import reduce
 from operator import mul
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from intertwine.errors import ShapeError
 from intertwine.frames import Frame, FrameAverage
 from intertwine.frames.learned import LearnedFrame
-from intertwine.groups import SE, E, Group, SymmetricGroup, T
 from intertwine.nn import VectorDeepSets
 from intertwine.representations import Permuted, Point, Vector
 from intertwine.symmetry import Symmetry
-from intertwine.systems.frame_averaging.settings.framing import FrameSettings, make_frame
+from intertwine.systems.frame_averaging.settings.framing import FrameSettings, kept_groups, make_frame
 from intertwine.training.pretrained import Pretrained
 
 __all__ = ["FramedNormals", "check_points", "narrow", "normals_symmetry"]
@@ -44,7 +43,6 @@ class FramedNormals(Pretrained, nn.Module):
         rng: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.frame_settings = frame
         learned = frame.kind == "learned"
         chosen = LearnedFrame(VectorDeepSets(vectors=3, rng=rng), frame.group) if learned else make_frame(frame)
         kinds = {"points": "point", "mask": "mask", **(invariants or {})}
@@ -62,7 +60,8 @@ class FramedNormals(Pretrained, nn.Module):
     @property
     def backbone(self) -> nn.Module:
         """The network that is averaged."""
-        return self.network.backbone if isinstance(self.network, FrameAverage) else self.network
+        found = self.network.backbone if isinstance(self.network, FrameAverage) else self.network
+        return cast("nn.Module", found)
 
     @property
     def mode(self) -> str:
@@ -86,8 +85,8 @@ class FramedNormals(Pretrained, nn.Module):
 
     @property
     def symmetry(self) -> Symmetry:
-        """S_n acts on the points, and the group of the frame on space."""
-        return normals_symmetry(self.frame, self.frame_settings)
+        """S_n acts on the points, unless the frame depends on their order, and what the frame keeps on space."""
+        return normals_symmetry(self.frame)
 
     def invariants(self, points: Tensor, mask: Tensor | None) -> dict[str, Tensor]:
         """Return what is the same in all frames and computed once, by name."""
@@ -111,17 +110,10 @@ class FramedNormals(Pretrained, nn.Module):
         return nn.functional.normalize(self.network(**given), dim=-1)
 
 
-def normals_symmetry(frame: Frame | None, settings: FrameSettings) -> Symmetry:
+def normals_symmetry(frame: Frame | None) -> Symmetry:
     """Return the symmetry of a network of normals that is averaged over frames."""
-    groups: list[Group] = []
-    if frame is not None:
-        # with signs that a rule fixes there is one element, chosen by a rule that no rotation keeps
-        space = (T(3) if isinstance(frame.group, E | SE) else None) if settings.signs == "fixed" else frame.group
-        groups = [] if space is None else [space]
-    if settings.kind != "minimal":  # such frames depend on the order of the points
-        groups.append(SymmetricGroup(None))
     return Symmetry(
-        reduce(mul, groups),
+        reduce(mul, kept_groups(frame)),
         inputs={"points": Permuted((1,), Point()), "mask": Permuted((1,))},
         output=Permuted((1,), Vector()),
     )

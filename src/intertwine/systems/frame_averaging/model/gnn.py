@@ -11,29 +11,28 @@ from functools import reduce
 from operator import mul
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.frames import Frame, Frames, PCAFrame
+from intertwine.frames import Frame, Frames, PCAFrame, PlanarFrame
 from intertwine.frames.choosing import drawn_elements, with_directions
 from intertwine.frames.learned import LearnedFrame
-from intertwine.frames.minimal import MinimalFrame
 from intertwine.frames.transport import kind_of
 from intertwine.graphs import segment_mean
-from intertwine.groups import SE, SO, E, Group, SymmetricGroup, T
+from intertwine.groups import SO
 from intertwine.nn import PairMessages, VectorDeepSets, affine_map, perceptron
-from intertwine.particles import check_particles, particle_symmetry
+from intertwine.particles import particle_symmetry
 from intertwine.symmetry import Symmetry
-from intertwine.systems.frame_averaging.settings.framing import make_frame
+from intertwine.systems.frame_averaging.model.particle_network import ParticleNetwork, pair_attributes
+from intertwine.systems.frame_averaging.settings.framing import kept_groups, make_frame
 from intertwine.systems.frame_averaging.settings.particles import ParticleModelSettings
-from intertwine.training.pretrained import Pretrained
 
 __all__ = ["GNN"]
 
 _POINTS, _VECTORS = kind_of("point"), kind_of("vector")
 
 
-class GNN(Pretrained, nn.Module):
+class GNN(ParticleNetwork):
     """Predicts where particles will be; it can be saved, loaded and called on batches of systems.
 
     Law: predictions are permuted with the particles, and move with them under the group of the frame, if there is one.
@@ -61,8 +60,7 @@ class GNN(Pretrained, nn.Module):
         *,
         rng: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.settings = settings
+        super().__init__(settings)
         self.frame = _learned(settings, rng) if settings.frame.kind == "learned" else make_frame(settings.frame)
         self.mode = settings.frame.mode
         self.draws: torch.Generator | None = None
@@ -84,37 +82,13 @@ class GNN(Pretrained, nn.Module):
     @property
     def symmetry(self) -> Symmetry:
         """S_n acts on the particles, unless the frame depends on their order, and the group of the frame on space."""
-        renaming: Group = SymmetricGroup(None)
-        if self.frame is None:
-            return particle_symmetry(renaming)
-        space: Group | None = self.frame.group
-        if self.settings.frame.signs == "fixed":  # one element, chosen by a rule that no rotation keeps
-            space = T(3) if isinstance(space, E | SE) else None
-        in_order = isinstance(self.frame, MinimalFrame) and self.frame.order == "given"
-        groups = ([] if space is None else [space]) + ([] if in_order else [renaming])
-        return particle_symmetry(reduce(mul, groups))
+        return particle_symmetry(reduce(mul, kept_groups(self.frame)))
 
-    def forward(
-        self,
-        positions: Float[Tensor, "nodes 3"],
-        velocities: Float[Tensor, "nodes 3"],
-        charges: Float[Tensor, " nodes"],
-        edge_index: Int[Tensor, "2 edges"],
-        graph_index: Int[Tensor, " nodes"],
+    def predicted(
+        self, positions: Tensor, velocities: Tensor, charges: Tensor, edge_index: Tensor, graph_index: Tensor
     ) -> Float[Tensor, "nodes 3"]:
-        """Return the predicted positions.
-
-        Args:
-            positions, velocities, charges: of all particles of a batch.
-            edge_index: source and destination of the edges; no edge leads from one system to another.
-            graph_index: the system of each particle, numbered from 0.
-
-        Raises:
-            ShapeError: if the arguments do not describe one batch of particles.
-            NumericsError: if a position is not finite, with frames.
-        """
-        check_particles(positions, velocities, charges, graph_index)
-        attributes = self._attributes(positions, charges, edge_index)
+        """Return the predicted positions."""
+        attributes = pair_attributes(positions, charges, edge_index, distances=self.settings.distances)
         if self.frame is None:
             features = self.embedding(torch.cat([positions, velocities], dim=-1))
             for layer in self.layers:
@@ -131,15 +105,7 @@ class GNN(Pretrained, nn.Module):
         moved = _averaged(self.decoder(features), frames, graph_index)
         if self.settings.predicts == "displacement":
             return positions + moved
-        return moved + first.translation.index_select(0, graph_index)
-
-    def _attributes(self, positions: Tensor, charges: Tensor, edge_index: Tensor) -> Float[Tensor, "edges attributes"]:
-        source, destination = edge_index
-        known = [charges.index_select(0, source) * charges.index_select(0, destination)]
-        if self.settings.distances:
-            between = positions.index_select(0, destination) - positions.index_select(0, source)
-            known.append(between.square().sum(-1))
-        return torch.stack(known, dim=-1)
+        return first.put_back(moved, graph_index)
 
     def _first_frames(
         self, frame: Frame, positions: Tensor, velocities: Tensor, charges: Tensor, graph_index: Tensor
@@ -161,8 +127,7 @@ class GNN(Pretrained, nn.Module):
     ) -> tuple[Float[Tensor, "nodes frames hidden"], Frames]:
         """Return features as seen from the frames of the vectors that they are, and these frames."""
         vectors = _averaged(features.unflatten(-1, (-1, 3)), frames, graph_index)
-        if isinstance(frame, PCAFrame) and frame.degenerate == "warn":
-            frame = replace(frame, degenerate="ignore")  # these vectors are not what the user gave
+        frame = _without_warning(frame)  # these vectors are not what the user gave
         index = graph_index.repeat_interleave(vectors.shape[1])
         found = self._chosen(frame.of_segments(vectors.flatten(0, 1), index, len(frames.translation), rng=self.draws))
         return _POINTS.into(vectors, found, graph_index).flatten(-2), found
@@ -182,6 +147,12 @@ def _learned(settings: ParticleModelSettings, rng: torch.Generator | None) -> Le
         own.features, vectors=axes, layers=own.layers, hidden=own.hidden, dropout=own.dropout, rng=rng
     )
     return LearnedFrame(network, settings.frame.group, reads=network.reads)
+
+
+def _without_warning(frame: Frame) -> Frame:
+    if isinstance(frame, PlanarFrame):
+        return PlanarFrame(_without_warning(frame.frame), frame.n)
+    return replace(frame, degenerate="ignore") if isinstance(frame, PCAFrame) and frame.degenerate == "warn" else frame
 
 
 def _turned(frames: Frames, rng: torch.Generator | None) -> Frames:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from intertwine.errors import ConfigError
 from intertwine.frames import Frames, PCAFrame
 from intertwine.nn import PointNet
-from intertwine.nn.pointnet import SharedMLP
+from intertwine.nn.pointnet import SharedMLP, rows_to_clouds
 from intertwine.points import nearest_neighbours
 from intertwine.symmetry import Symmetry
 from intertwine.systems.frame_averaging.model.framed import check_points, narrow, normals_symmetry
@@ -56,7 +56,7 @@ class LocalPointNetNormals(Pretrained, nn.Module):
     @property
     def symmetry(self) -> Symmetry:
         """S_n acts on the points, and the group of the frames on space."""
-        return normals_symmetry(self.frame, self.settings.frame)
+        return normals_symmetry(self.frame)
 
     def forward(
         self, points: Float[Tensor, "batch points 3"], mask: Bool[Tensor, "batch points"] | None = None
@@ -67,7 +67,7 @@ class LocalPointNetNormals(Pretrained, nn.Module):
         batch, count, channels, _ = vectors.shape
         known = None if mask is None else mask.unsqueeze(-1).expand(-1, -1, channels).flatten(1)
         frames = self.frame(vectors.flatten(1, 2), known)
-        centred = (vectors - frames.translation[:, None, None]).flatten(1, 2)
+        centred = frames.seen_from_origin(vectors).flatten(1, 2)
         seen = (centred.unsqueeze(1) @ frames.linear).unflatten(2, (count, channels)).flatten(-2)
         elements = None if mask is None else mask.repeat_interleave(frames.count, dim=0)
         found = self.network(seen.flatten(0, 1), elements).unflatten(0, (batch, frames.count))
@@ -85,10 +85,8 @@ class LocalPointNetNormals(Pretrained, nn.Module):
             patches = patches[mask].unsqueeze(0)
         rows = patches.flatten(0, 1)
         frames: Frames = self.frame(rows)
-        centred = rows - frames.translation.unsqueeze(1)
+        centred = frames.seen_from_origin(rows)
         seen = (centred.unsqueeze(1) @ frames.linear).flatten(-2)
         made = self.patch(seen.flatten(0, 1))[-1].unflatten(0, seen.shape[:2]).unflatten(-1, (-1, 3))
         vectors = ((made @ frames.linear.mT) * frames.weights[..., None, None]).sum(1)
-        if mask is None:
-            return vectors.unflatten(0, points.shape[:2])
-        return vectors.new_zeros(*points.shape[:2], *vectors.shape[1:]).index_put((mask,), vectors)
+        return rows_to_clouds(vectors, points, mask)

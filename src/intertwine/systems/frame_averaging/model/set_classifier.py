@@ -4,22 +4,30 @@ Source: Dym, Lawrence, Siegel, Equivariant Frames and the Impossibility of Conti
 section 5.
 """
 
+from functools import reduce
+from operator import mul
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from intertwine.errors import ShapeError
 from intertwine.frames import (
+    CentroidFrame,
     DirectionsFrame,
+    FiniteFrame,
+    Frame,
+    FrameAverage,
     FrameAverageSet,
     FullSetFrame,
+    PCAFrame,
     RandomDirectionFrame,
     SetFrame,
     separated_directions,
 )
 from intertwine.groups import SymmetricGroup
 from intertwine.nn import perceptron
-from intertwine.representations import Invariant, Permuted
+from intertwine.representations import Invariant, Permuted, Point
 from intertwine.symmetry import Symmetry
 from intertwine.systems.frame_averaging.settings.digits import DigitsModelSettings
 from intertwine.training.pretrained import Pretrained
@@ -34,7 +42,8 @@ class SetClassifier(Pretrained, nn.Module):
     """Scores of sets of points; it can be saved, loaded, and called on batches.
 
     Law: scores do not change when points are renamed; for drawn elements in distribution, and for directions also where
-    the same ones are drawn. With the frame ``none`` there is no such law.
+    the same ones are drawn. With the frame ``none`` there is no such law. Nor do they change under the motions of the
+    plane that the settings name; where orders are drawn, in distribution.
 
     Args:
         settings: frame and sizes.
@@ -58,12 +67,21 @@ class SetClassifier(Pretrained, nn.Module):
         self.layers = perceptron((points * dim, *settings.widths, classes), activation=nn.ReLU, rng=rng)
         frame = _set_frame(settings, points, dim)
         network = _Flat(self.layers)
-        self.average = network if frame is None else FrameAverageSet(network, frame, samples=settings.samples)
+        sets = network if frame is None else FrameAverageSet(network, frame, samples=settings.samples)
+        plane = _plane_frame(settings.motions)
+        self.average = (
+            sets if plane is None else FrameAverage(sets, plane, inputs={"points": "point"}, output="scalar of graphs")
+        )
 
     @property
     def symmetry(self) -> Symmetry | None:
-        """The law of renamed points; None without frame."""
-        return None if self.settings.frame == "none" else RENAMED_POINTS
+        """S_n renames the points, and the motions of the settings act on the plane; None without either."""
+        plane = self.average.frame.kept if isinstance(self.average, FrameAverage) else None
+        renamed = None if self.settings.frame == "none" else RENAMED_POINTS.group
+        groups = [group for group in (plane, renamed) if group is not None]
+        if plane is None:
+            return RENAMED_POINTS if groups else None
+        return Symmetry(reduce(mul, groups), inputs={"points": Permuted((1,), Point())}, output=Invariant())
 
     def forward(
         self,
@@ -88,9 +106,10 @@ class SetClassifier(Pretrained, nn.Module):
                 got=tuple(points.shape),
                 expected=f"(sets, {self.points}, {self.dim})",
             )
-        if not isinstance(self.average, FrameAverageSet):
+        sets = self.average.backbone if isinstance(self.average, FrameAverage) else self.average
+        if not isinstance(sets, FrameAverageSet):
             return self.average(points)
-        self.average.samples = self.settings.samples if samples is None else samples
+        sets.samples = self.settings.samples if samples is None else samples
         return self.average(points, rng=rng)
 
 
@@ -101,6 +120,14 @@ class _Flat(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         return self.layers(points.flatten(1))
+
+
+def _plane_frame(motions: str) -> Frame | None:
+    if motions == "none":
+        return None
+    if motions == "T(2)":
+        return CentroidFrame(2)
+    return FiniteFrame(motions) if motions[1] == "_" else PCAFrame(motions, degenerate="ignore")
 
 
 def _set_frame(settings: DigitsModelSettings, points: int, dim: int) -> SetFrame | None:

@@ -7,28 +7,19 @@ are equally wide; features of a point begin with the edges to its neighbours, fo
 from itertools import pairwise
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from intertwine.groups import SE, E, SymmetricGroup
-from intertwine.nn import VNLinear, VNMeanPool
-from intertwine.nn.edge_conv import edge_features
-from intertwine.nn.vector_blocks import vector_block
-from intertwine.points import nearest_neighbours
-from intertwine.representations import Permuted, Point, Vector
-from intertwine.symmetry import Symmetry
-from intertwine.systems.frame_averaging.model.framed import check_points, narrow
+from intertwine.nn import VNLinear, vector_block
 from intertwine.systems.frame_averaging.model.pointnet import HEAD, TRUNK
+from intertwine.systems.frame_averaging.model.vector_normals import VectorNormals, thirds
 from intertwine.systems.frame_averaging.settings.normals import NormalsModelSettings
-from intertwine.training.pretrained import Pretrained
 
 __all__ = ["VNPointNetNormals"]
 
 
-class VNPointNetNormals(Pretrained, nn.Module):
-    """Normals from vector neurons; it can be saved, loaded and called on batches of clouds.
-
-    Law: normals turn with the cloud under E(3), or SE(3) with vector products, and are permuted with its points.
+class VNPointNetNormals(VectorNormals):
+    """A `VectorNormals` with the layers of a PointNet.
 
     Args:
         settings: neighbours and width.
@@ -36,45 +27,20 @@ class VNPointNetNormals(Pretrained, nn.Module):
     """
 
     def __init__(self, settings: NormalsModelSettings, *, rng: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.settings = settings
-        trunk = tuple(max(width // 3, 1) for width in narrow(TRUNK, settings.narrower))
-        head = tuple(max(width // 3, 1) for width in narrow(HEAD, settings.narrower))
+        super().__init__(settings)
+        trunk, head = thirds(TRUNK, settings.narrower), thirds(HEAD, settings.narrower)
         self.edges = vector_block(3 if settings.cross_products else 2, trunk[0], rng=rng)
         self.trunk = nn.ModuleList(vector_block(a, b, rng=rng) for a, b in pairwise(trunk[:-1]))
         self.wide = vector_block(trunk[-2], trunk[-1], active=False, rng=rng)
-        self.pool = VNMeanPool()
         sizes = (2 * trunk[-1] + sum(trunk[:-1]), *head)
         self.head = nn.Sequential(*(vector_block(a, b, rng=rng) for a, b in pairwise(sizes)))
         self.last = VNLinear(head[-1], 1, rng=rng)
 
-    @property
-    def symmetry(self) -> Symmetry:
-        """S_n acts on the points, and E(3) on space; SE(3) with vector products, which reflections turn around."""
-        space = SE(3) if self.settings.cross_products else E(3)
-        return Symmetry(
-            space * SymmetricGroup(None),
-            inputs={"points": Permuted((1,), Point()), "mask": Permuted((1,))},
-            output=Permuted((1,), Vector()),
-        )
-
-    def forward(
-        self, points: Float[Tensor, "batch points 3"], mask: Bool[Tensor, "batch points"] | None = None
-    ) -> Float[Tensor, "batch points 3"]:
-        """Return unit normals; arguments and errors are those of `FramedNormals`."""
-        check_points(points, mask)
-        neighbours = nearest_neighbours(points.detach(), self.settings.neighbours, mask)
-        known = points if mask is None else torch.where(mask.unsqueeze(-1), points, 0.0)
-        count = points.shape[1] if mask is None else mask.sum(1)[:, None, None].clamp(min=1)
-        centred = known - known.sum(1, keepdim=True) / count
-        edges = edge_features(centred, neighbours).unflatten(-1, (2, 3)).mT
-        if self.settings.cross_products:
-            across = torch.linalg.cross(edges[..., 0], edges[..., 1])
-            edges = torch.cat([edges, across.unsqueeze(-1)], dim=-1)
-        features = [self.pool(self.edges(edges))]
+    def vectors(self, points: Tensor, mask: Tensor | None) -> Float[Tensor, "rows 3"]:
+        """Return a vector at each point that exists."""
+        features = [self.pool(self.edges(self.vector_edges(points.unsqueeze(-1), mask)))]
         for step in self.trunk:
             features.append(step(features[-1]))
         wide = self.wide(features[-1])
-        pooled = self.pool(wide, mask).unsqueeze(1).expand_as(wide)
-        found = self.last(self.head(torch.cat([pooled, *features, wide], dim=-1))).squeeze(-1)
-        return nn.functional.normalize(found, dim=-1)
+        seen = torch.cat([self.pooled(wide, points, mask), *features, wide], dim=-1)
+        return self.last(self.head(seen)).squeeze(-1)

@@ -9,16 +9,15 @@ import numpy as np
 import torch
 
 from intertwine.errors import DataError, IntertwineError, NumericsError
-from intertwine.files import write_bytes
 from intertwine.points import (
     Cloud,
-    cloud_bytes,
     has_faces,
     normalise,
     pad_meshes,
-    read_cloud,
+    read_clouds,
     read_mesh,
     sample_surface,
+    write_clouds,
 )
 from intertwine.systems.frame_averaging.evaluate.normals import predict_normals
 from intertwine.systems.frame_averaging.metrics.normals import error_colours, normal_errors
@@ -44,12 +43,12 @@ def predict_files(
     device: str = "cpu",
     batch_size: int = 16,
 ) -> list[Path]:
-    """Predict the normals of all files, and write one cloud for each of them into a folder.
+    """Predict the normals of all files, and write one file for each of them into a folder.
 
     A file with faces gives points drawn from its surface, as many as the recipe has; any other its own points, with
-    labels and colours. ``NAME.npz`` gives ``NAME.predicted.npz``, any other file ``NAME.predicted.ply``. Where true
-    normals are known and points have no colour, colours show the error, from blue (none) to red. All files are read
-    before anything is computed. Signs of normals are arbitrary.
+    labels and colours. ``NAME.npz`` gives ``NAME.predicted.npz``, of as many clouds as it has; any other file gives
+    ``NAME.predicted.ply``. Where true normals are known and points have no colour, colours show the error, from blue
+    (none) to red. All files are read before anything is computed. Signs of normals are arbitrary.
 
     Args:
         run: anything that `load_model` takes.
@@ -68,28 +67,24 @@ def predict_files(
     if hasattr(model, "draws"):
         model.draws = torch.Generator().manual_seed(0)
     given = [read_points(path, settings.points) for path in paths]
-    written = [predict_cloud(model, one, settings, batch_size=batch_size) for one in given]
-    for path, cloud in zip(paths.values(), written, strict=True):
-        write_bytes(path, cloud_bytes(cloud, "npz" if path.suffix == ".npz" else "ply"))
-    return list(paths.values())
+    found = [[predict_cloud(model, one, settings, batch_size=batch_size) for one in clouds] for clouds in given]
+    return [write_clouds(path, clouds) for path, clouds in zip(paths.values(), found, strict=True)]
 
 
-def read_points(path: str | Path, points: int) -> _Given:
-    """Return the points of a file, drawn from its surface where it has one, and true normals where they are known."""
+def read_points(path: str | Path, points: int) -> list[_Given]:
+    """Return the clouds of a file, or points drawn from its surface, and true normals where they are known."""
     path = Path(path)
     if not has_faces(path):
-        cloud = read_cloud(path)
-        reference = cloud.normals
-        if reference is not None:
-            lengths = np.linalg.norm(reference, axis=1, keepdims=True)
-            reference = reference / lengths if (lengths > 0).all() else None
-        return _Given(cloud, reference)
+        clouds = read_clouds(path)
+        normals = [_unit(cloud.normals) for cloud in clouds]
+        known = all(one is not None for one in normals)  # of all clouds of a file, or of none
+        return [_Given(cloud, one if known else None) for cloud, one in zip(clouds, normals, strict=True)]
     vertices, faces = pad_meshes([read_mesh(path)], torch.float64)
     try:
         drawn = sample_surface(vertices, faces, points, torch.Generator().manual_seed(0))
     except DataError as error:
         raise DataError(f"{path.name}: {error.message}", got=error.got, expected=error.expected) from error
-    return _Given(Cloud(drawn.points[0].numpy(), name=path.name), drawn.normals[0].numpy())
+    return [_Given(Cloud(drawn.points[0].numpy(), name=path.name), drawn.normals[0].numpy())]
 
 
 def predict_cloud(model: Any, given: _Given, settings: NormalsDataSettings, *, batch_size: int = 16) -> Cloud:
@@ -135,3 +130,11 @@ def predict_cloud(model: Any, given: _Given, settings: NormalsDataSettings, *, b
     if colours is None and given.reference is not None:
         colours = error_colours(normal_errors(normals, torch.from_numpy(given.reference)).numpy())
     return Cloud(cloud.points, normals.numpy(), cloud.labels, colours, cloud.name)
+
+
+def _unit(normals: np.ndarray | None) -> np.ndarray | None:
+    """Return normals of length one, or None where one has no direction."""
+    if normals is None:
+        return None
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    return normals / lengths if (lengths > 0).all() else None

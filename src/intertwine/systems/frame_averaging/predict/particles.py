@@ -6,14 +6,7 @@ from typing import Any
 
 import torch
 
-from intertwine.particles import (
-    ParticleDataSettings,
-    predict_samples,
-    predictions_npz,
-    predictions_table,
-    read_samples,
-)
-from intertwine.reporting.files import write_bytes, write_text
+from intertwine.particles import ParticleDataSettings, prediction_suffix, write_predictions
 from intertwine.training.inference import find_run, load_model, prediction_paths
 
 __all__ = ["predict_files"]
@@ -46,16 +39,9 @@ def predict_files(
         DataError: if a file cannot be read, or two would be written to one place.
         NumericsError: if a prediction is not a finite number.
     """
-    paths = prediction_paths(files, output, lambda path: ".csv" if path.suffix == ".csv" else ".npz")
+    paths = prediction_paths(files, output, prediction_suffix)
     model, found = load_model(run, device), find_run(run)
     settings = ParticleDataSettings() if found is None else found.recipe().particles.data
-    read = [read_samples(path, settings.start_frame, settings.end_frame, targets=False) for path in paths]
     if hasattr(model, "draws"):
         model.draws = torch.Generator().manual_seed(0)
-    predicted = [predict_samples(model, samples, batch_size) for samples in read]
-    for (path, written), samples, positions in zip(paths.items(), read, predicted, strict=True):
-        if written.suffix == ".csv":
-            write_text(written, predictions_table(path, samples, positions))
-        else:
-            write_bytes(written, predictions_npz(samples, positions))
-    return list(paths.values())
+    return write_predictions(model, paths, settings, batch_size)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from intertwine.frames import PCAFrame
-from intertwine.reporting.accuracy import best_other, comparison, measured_metrics, not_measured
+from intertwine.reporting.accuracy import comparison, metric_facts, model_tables, not_measured
 from intertwine.reporting.clouds import cloud_arrows, cloud_figure, cloud_row
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.reporting.frames import gap_histogram
@@ -71,31 +71,12 @@ def _measured(folder: Path) -> list[Section]:
 
 
 def _accuracy(evaluation: Evaluation) -> Section:
-    metrics = list(measured_metrics(evaluation, _METRICS))
     text = _ACCURACY
     if evaluation.paper:
         text += "\n\nPublished figures are those of networks trained on 8000 CAD models of ABC, as remembered."
-    facts = [
-        Fact(
-            f"Error, {name}", format_number(row.value), "", best_other(evaluation, name, "normal_error", ("baseline",))
-        )
-        for name in evaluation.sets
-        if (row := evaluation.row(name, "normal_error"))
-    ]
-    tables = []
-    for name in evaluation.sets:
-        own = [evaluation.row(name, metric) for metric in metrics]
-        rows: list[list[str | float | None]] = [["this run", *(format_number(r.value if r else None) for r in own)]]
-        for model, sets in evaluation.others.items():
-            if name in sets:
-                rows.append([model, *(format_number(sets[name].get(metric)) for metric in metrics)])
-        count = next((row.frames for row in own if row is not None), None)
-        tables.append(Table(["model", *(_METRICS[m] for m in metrics)], rows, f"Test set `{name}`, {count} clouds."))
+    facts = metric_facts(evaluation, "normal_error", "Error")
+    tables = model_tables(evaluation, _METRICS, "clouds")
     return Section("Accuracy", text, [comparison(evaluation, "normal_error", _METRICS["normal_error"])], tables, facts)
-
-
-def _best_baseline(evaluation: Evaluation, name: str) -> str:
-    return best_other(evaluation, name, "normal_error", ("baseline",))
 
 
 def _clouds(evaluation: Evaluation) -> list[Section]:
@@ -155,7 +136,7 @@ def _frames(evaluation: Evaluation) -> list[Section]:
         shown = int(np.argmax(np.where(np.isfinite(gaps[: len(points)]), gaps[: len(points)], -1)))
         cloud = torch.from_numpy(points[shown : shown + 1]).double()
         frames = PCAFrame("E(3)", degenerate="ignore")(cloud)
-        seen = ((cloud - frames.translation.unsqueeze(1)).unsqueeze(1) @ frames.linear)[0].numpy()
+        seen = (frames.seen_from_origin(cloud).unsqueeze(1) @ frames.linear)[0].numpy()
         signs = (frames.linear[0] * frames.linear[0, :1]).sum(-2).sign().int().tolist()
         labels = [" ".join("+" if sign > 0 else "-" for sign in row) for row in signs]
         shades = [f"rgb({i},140,{255 - i})" for i in np.linspace(30, 230, len(cloud[0])).astype(int)]

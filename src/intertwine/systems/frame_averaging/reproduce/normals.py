@@ -47,6 +47,7 @@ CASES = {
     "pointnet": Case("normals-pointnet", "PointNet"),
     "fa-local-pointnet": Case("normals-fa-local-pointnet", "FA-Local-PointNet"),
     "vn-pointnet": Case("normals-vn-pointnet", "VN-PointNet"),
+    "vn-dgcnn": Case("normals-vn-dgcnn", "VN-DGCNN"),
     "fa-dgcnn": Case("normals-fa-dgcnn", "FA-DGCNN"),
     "dgcnn": Case("normals-dgcnn", "DGCNN"),
     "fa-pointnet-so3": Case("normals-fa-pointnet", "FA-PointNet", _TURNED),

@@ -1,5 +1,6 @@
 """Settings of the task of digits as sets of points: its data, its network, and how often frames are drawn."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,10 +58,17 @@ class DigitsModelSettings:
     are points."""
     directions_seed: int = 0
     """Seed of the fixed directions."""
+    motions: str = "none"
+    """Motions of the plane that change no score either: E(2), SE(2), O(2) or SO(2), by principal axes; T(2), by the
+    centroid; or C_n or D_n, such as C_4, all n turns, or turns and flips, about the middle of the image."""
 
     def __post_init__(self) -> None:
         check_fields(
             self,
+            motions=(
+                re.fullmatch(r"none|(E|SE|O|SO|T)\(2\)|[CD]_[1-9]\d*", self.motions) is not None,
+                "none, E(2), SE(2), O(2), SO(2), T(2), or C_n or D_n such as C_4: digits lie in a plane",
+            ),
             widths=(all(width >= 1 for width in self.widths), "at least 1 each"),
             samples=(self.samples >= 1, "at least 1"),
             directions=(self.directions is None or self.directions >= 1, "at least 1, or empty"),

@@ -59,15 +59,15 @@ class NormalsDataSettings:
 class NormalsModelSettings:
     """The network that gives the normal at each point."""
 
-    network: Literal["pointnet", "local_pointnet", "dgcnn", "vn_pointnet"] = "pointnet"
-    """PointNet; PointNet on features of patches, each in frames of its own; edge convolutions; vector neurons. The
-    first and third are averaged over frames if there are any, the second always, the last needs none."""
+    network: Literal["pointnet", "local_pointnet", "dgcnn", "vn_pointnet", "vn_dgcnn"] = "pointnet"
+    """PointNet; PointNet on features of patches, each in frames of its own; edge convolutions; both of vector neurons.
+    The first and third are averaged over frames if there are any, the second always, the last two need none."""
     frame: FrameSettings = field(default_factory=FrameSettings)
     """Over which frames a network is averaged; kind `none` gives the baseline without symmetry."""
     transforms: bool = False
     """Whether a `pointnet` has the maps of its input and of its features that it finds itself (T-nets)."""
     neighbours: int = 20
-    """Neighbours of a point, itself included, in patches and edges; published are 20, and 40 for `dgcnn`."""
+    """Neighbours of a point, itself included, in patches and edges; published are 20, and 40 for edge convolutions."""
     pool: Literal["max", "mean"] = "max"
     """Pooling of a `dgcnn` over neighbours and points: published are mean with frames, max without."""
     skip_input: bool = False
@@ -75,8 +75,8 @@ class NormalsModelSettings:
     dropout: float = 0.5
     """Part of the numbers in the head of a `dgcnn` that are left out in training."""
     cross_products: bool = False
-    """Whether features of an edge in a `vn_pointnet` begin with a vector product too, so that only rotations, and not
-    reflections, turn its normals; as in the published vector neurons."""
+    """Whether features of an edge of vector neurons have a vector product too, so that only rotations, and not
+    reflections, turn the normals; as in the published vector neurons."""
     narrower: int = 1
     """Divides all published widths."""
 
@@ -89,7 +89,7 @@ class NormalsModelSettings:
                 "kind pca, mode all and all signs with local_pointnet",
             ),
             transforms=(not self.transforms or self.network == "pointnet", "false, except with pointnet"),
-            cross_products=(not self.cross_products or self.network == "vn_pointnet", "false, except with vn_pointnet"),
+            cross_products=(not self.cross_products or "vn" in self.network, "false, except with vector neurons"),
             neighbours=(self.neighbours >= 2, "at least 2"),
             dropout=(0 <= self.dropout < 1, "from 0 to below 1"),
             narrower=(1 <= self.narrower <= 16, "from 1 to 16"),

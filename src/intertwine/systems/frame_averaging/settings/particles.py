@@ -84,7 +84,7 @@ class ParticleModelSettings:
             ),
             reframe=(
                 not (framed and self.reframe)
-                or self.frame.kind in ("pca", "minimal")
+                or self.frame.kind in ("pca", "planar", "minimal")
                 or (self.frame.kind == "weighted" and self.frame.tuples is not None),
                 "false with learned frames, which see the particles only, and with weighted frames unless frame.tuples "
                 "is set: those of all hidden vectors have too many elements",

@@ -11,6 +11,7 @@ from intertwine.systems.frame_averaging.metrics.normals import normal_errors, no
 from intertwine.systems.frame_averaging.model.dgcnn import DGCNNNormals
 from intertwine.systems.frame_averaging.model.local_pointnet import LocalPointNetNormals
 from intertwine.systems.frame_averaging.model.pointnet import PointNetNormals, transform_penalty
+from intertwine.systems.frame_averaging.model.vn_dgcnn import VNDGCNNNormals
 from intertwine.systems.frame_averaging.model.vn_pointnet import VNPointNetNormals
 from intertwine.systems.frame_averaging.settings.normals import NormalsModelSettings
 from intertwine.training.module import TrainingModule
@@ -22,6 +23,7 @@ _NETWORKS = {
     "local_pointnet": LocalPointNetNormals,
     "dgcnn": DGCNNNormals,
     "vn_pointnet": VNPointNetNormals,
+    "vn_dgcnn": VNDGCNNNormals,
 }
 
 

@@ -67,7 +67,7 @@ class PointData(LightningDataModule):
         training, data = self.recipe.training, self.recipe.data
         if len(self.train_graphs) <= training.batch_size:
             whole = collate_points(self.train_graphs)
-            return make_loader([whole] * data.steps_per_epoch, 1, collate=_first, seed=self.recipe.seed)  # type: ignore[arg-type]
+            return make_loader([whole] * data.steps_per_epoch, 1, collate=_first, seed=self.recipe.seed)
         if data.steps_per_epoch > 1:
             raise ConfigError(
                 "an epoch has as many steps as there are batches",
@@ -87,7 +87,7 @@ class PointData(LightningDataModule):
 
     def _loader(self, graphs: Sequence[PointGraph], size: int, seed: int | None = None) -> DataLoader[PointBatch]:
         workers = self.recipe.training.data_workers
-        return make_loader(graphs, size, collate=collate_points, seed=seed, workers=workers)  # type: ignore[arg-type]
+        return make_loader(graphs, size, collate=collate_points, seed=seed, workers=workers)
 
     def _setup_training(self) -> None:
         settings = self.recipe.data
