@@ -32,8 +32,6 @@ class ModelSettings:
     """Weight tau of the repulsion of centres in the energy of the mixture."""
     em_iterations: int = 30
     """Most steps of expectation and maximisation in each layer."""
-    training_em_iterations: int | None = None
-    """The same while training, where less is enough; as `em_iterations` when empty."""
     variant: Literal["hard", "soft", "sample"] = "hard"
     """Parts: the most probable one (phi_III of the paper), all with their probabilities (phi_I), or draws (phi_II)."""
     draws: int = 4
@@ -85,10 +83,6 @@ class ModelSettings:
             merge_distance=(self.merge_distance >= 0, "at least 0"),
             repulsion=(self.repulsion >= 0, "at least 0"),
             em_iterations=(self.em_iterations >= 1, "at least 1"),
-            training_em_iterations=(
-                self.training_em_iterations is None or self.training_em_iterations >= 1,
-                "at least 1",
-            ),
             draws=(self.draws >= 1, "at least 1"),
             cells=(self.cells is None or self.cells >= 1, "at least 1, or empty"),
             scalars=(self.scalars >= 1, "at least 1"),

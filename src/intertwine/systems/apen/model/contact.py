@@ -61,9 +61,9 @@ class Contact(nn.Module):
         pairs = torch.unique(part[point] * parts + touched[other]) if parts else touched[other]
         own, its = pairs // max(parts, 1), pairs % max(parts, 1)
         seen = segment_max(scalars, part, parts)
+        # contact is mutual, also where only one of two points is among the nearest of the other
+        here, there = torch.cat([own, its]), torch.cat([its, own])
         for block in self.parts:
-            # contact is mutual, also where only one of two points is among the nearest of the other
-            there, back = torch.cat([own, its]), torch.cat([its, own])
-            seen = seen + block(torch.cat([seen, segment_max(seen[back], there, parts)], dim=1))
+            seen = seen + segment_max(block(torch.cat([seen[here], seen[there]], dim=1)), here, parts)
         told = segment_max(seen[touched[other]], point, len(part))
         return scalars + self.points(torch.cat([scalars, seen[part], told], dim=1))

@@ -176,9 +176,7 @@ class APEN(Pretrained, nn.Module):
             same = found["scalars"].shape == scalars.shape
             vectors, scalars = found["vectors"], found["scalars"] + scalars if same else found["scalars"]
             if self.settings.partition == "predicted":
-                prediction = predict_partition(
-                    found["votes"], batch, part, sigma, self.settings, training=self.training, rng=rng
-                )
+                prediction = predict_partition(found["votes"], batch, part, sigma, self.settings, rng=rng)
                 predictions.append(prediction)
                 part, members = prediction.part, prediction.members
                 certainty.append(prediction.top)

@@ -47,7 +47,6 @@ def predict_partition(
     sigma: float,
     settings: ModelSettings,
     *,
-    training: bool = False,
     rng: torch.Generator | None = None,
 ) -> Prediction:
     """Return the partition that votes predict, beginning from the parts of the layer before.
@@ -58,7 +57,6 @@ def predict_partition(
         part: partition of the layer before, numbered without gaps.
         sigma: width of the mixture.
         settings: of the network.
-        training: whether the network is learning, and few iterations are enough.
         rng: draws partitions (variant ``sample``).
     """
     if settings.coarsen_only:
@@ -70,7 +68,6 @@ def predict_partition(
     else:
         cell_votes, cell_batch, counts, start = votes, batch, None, part
         rows = torch.arange(len(part), device=part.device)
-    few = settings.training_em_iterations if training else None
     mixture = soft_em(
         cell_votes,
         cell_batch,
@@ -80,7 +77,7 @@ def predict_partition(
         tau=settings.repulsion,
         implicit=settings.implicit,
         counts=counts,
-        max_iterations=few or settings.em_iterations,
+        max_iterations=settings.em_iterations,
     )
     found = mixture.part.index_select(0, rows)
     return Prediction(found, _members(mixture, rows, found, settings, rng), mixture, rows)
