@@ -7,9 +7,10 @@ import pytest
 import torch
 from particle_files import write_table_file
 
-from intertwine.errors import DataError
+from intertwine.errors import ConfigError, DataError
 from intertwine.particles import SampleSet, SimulationSettings, predict_samples, simulated_samples
 from intertwine.reporting import ResultRow
+from intertwine.systems.frame_averaging import tasks
 from intertwine.systems.frame_averaging.data.particles import aligned, make_data, turned
 from intertwine.systems.frame_averaging.evaluate.particles import check, evaluate
 from intertwine.systems.frame_averaging.model.gnn import GNN
@@ -20,6 +21,7 @@ from intertwine.systems.frame_averaging.training.particles import make_module, t
 from intertwine.training.inference import load_model
 from intertwine.training.page import write_run_page
 from intertwine.training.recipes import load_recipe
+from intertwine.training.run import open_run
 from intertwine.training.trainer import train
 
 ONE_THREAD = {"training.threads": 1}
@@ -295,6 +297,18 @@ def test_report_has_every_part_and_says_what_is_missing(run, tmp_path):
     assert ratio == pytest.approx(1, abs=1e-4)
     page = write_run_page(run)
     assert page.stat().st_size < 9e6
+
+
+def test_reproduction_for_a_given_time_records_the_curve(tmp_path):
+    rows = reproduce("smoke", folder=tmp_path, seeds=(0,), cases=("fa-gnn",), minutes=5)
+    curve = [row for row in rows if row.metric == "validation_position_mse"]
+    measured = [row for row in open_run(tmp_path / "particles-fa-gnn-smoke-seed0").metrics() if row["validation_loss"]]
+    assert curve[0].case == f"particles/fa-gnn, epoch {measured[0]['epoch']:.0f}"
+    assert curve[-1].case == f"particles/fa-gnn, epoch {measured[-1]['epoch']:.0f}"
+    assert curve[-1].value == measured[-1]["validation_position_mse"]
+    assert open_run(tmp_path / "particles-fa-gnn-smoke-seed0").recipe().training.max_minutes == 5
+    with pytest.raises(ConfigError, match="only particles"):
+        tasks.reproduce("smoke", folder=tmp_path, case="graphs", minutes=1)
 
 
 def test_reproduction_compares_networks_at_equal_steps(tmp_path):

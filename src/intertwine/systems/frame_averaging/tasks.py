@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
+from intertwine.errors import ConfigError
 from intertwine.training.system import load_name
 
 __all__ = ["check", "evaluate", "make_data", "make_module", "predict_files", "reproduce", "sections"]
@@ -52,6 +53,7 @@ def reproduce(
     console: Any = None,
     case: Literal["particles", "normals", "graphs", "digits", "all"] = "all",
     networks: tuple[str, ...] | None = None,
+    minutes: float | None = None,
 ) -> list[Any]:
     """Run the card's experiments and return their rows.
 
@@ -62,10 +64,18 @@ def reproduce(
         console: where to show progress.
         case: one task, or all.
         networks: only these of a task, by the names of their rows (of graphs the experiments, of digits the frames).
+        minutes: most minutes that each network trains (particles); its curve so far is then among the rows.
+
+    Raises:
+        ConfigError: if minutes are given for another task.
     """
+    if minutes is not None and case != "particles":
+        raise ConfigError("only particles train for a given time", got=f"minutes {minutes:g}, case {case}")
     tasks = ("particles", "normals", "graphs", "digits") if case == "all" else (case,)
     rows = []
     chosen: dict[str, Any] = {} if networks is None else {"cases": networks}
+    if minutes is not None:
+        chosen["minutes"] = minutes
     for task in tasks:
         rows += _part("reproduce", task, "reproduce")(scale, folder=folder, seeds=seeds, console=console, **chosen)
     return rows

@@ -9,6 +9,7 @@ from intertwine.systems.frame_averaging.published.particles import figure, secon
 from intertwine.training.experiment import count_weights, measure_run, record, train_timed
 from intertwine.training.page import write_run_page
 from intertwine.training.recipes import load_recipe
+from intertwine.training.run import Run
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -49,6 +50,7 @@ CASES = {
 
 _UNCHANGED = Target("<", 1e-5)
 _EXACT = Target("<", 1e-10)
+_CURVE = "validation_position_mse"
 _FRAMED, _PLAIN = "fa-gnn", ("gnn", "gnn-distances", "gnn-rotations")
 
 Results = dict[tuple[str, str, str], dict[int, float]]
@@ -62,6 +64,7 @@ def reproduce(
     seeds: tuple[int, ...] | None = None,
     console: "Console | None" = None,
     cases: tuple[str, ...] = tuple(CASES),
+    minutes: float | None = None,
 ) -> list[ResultRow]:
     """Run the experiment and return its rows.
 
@@ -77,8 +80,11 @@ def reproduce(
         seeds: of initial weights and data order; the card's are 0, 1 and 2.
         console: where to show progress.
         cases: which networks, by name.
+        minutes: most minutes that each trains, however many epochs its recipe has; rows
+            ``validation_position_mse`` then say how far it came by when.
     """
     results: Results = {}
+    curves: Results = {}
     trivial: dict[str, float] = {}
     for seed in seeds or (0, 1, 2):
         for name in cases:
@@ -87,6 +93,8 @@ def reproduce(
             title = f"particles, {name}, scale {scale}, seed {seed}"
             place = Path(folder) / f"particles-{name}-{scale}-seed{seed}"
             changes = {"seed": seed, **case.changes}
+            if minutes is not None:
+                changes["training.max_minutes"] = minutes
             run, took = train_timed(loaded, place, changes, title=title, console=console)
             evaluation, checked = measure_run(run, seed)
             write_run_page(run)
@@ -95,13 +103,27 @@ def reproduce(
             numbers["weights", ""] = count_weights(run)
             numbers["training_time", "min"] = took / 60
             record(results, seed, {(f"particles/{name}", *key): value for key, value in numbers.items()})
+            if minutes is not None:
+                record(curves, seed, _curve(run, f"particles/{name}"))
             trivial = {
                 baseline: sets[evaluation.sets[0]]["position_mse"] for baseline, sets in evaluation.baselines.items()
             }
             if console is not None:
                 console.print(f"{name}: mean squared error {numbers['position_mse', '']:.4g}", highlight=False)
     rows = [_row(key, values, trivial) for key, values in results.items()]
+    rows += [ResultRow.over_seeds(case, metric, values) for (case, metric, _), values in curves.items()]
     return rows + _ratios(results, scale)
+
+
+def _curve(run: Run, name: str) -> dict[tuple[str, str, str], float]:
+    """Return the validation error after the first, second, fourth, eighth ... validation, and after the last."""
+    measured: list[tuple[str, float]] = []
+    for row in run.metrics():
+        error = row.get(_CURVE)
+        if error is not None:
+            measured.append((f"{name}, epoch {row['epoch']:.0f}", error))
+    chosen = {2**power - 1 for power in range(len(measured).bit_length())} | {len(measured) - 1}
+    return {(measured[place][0], _CURVE, ""): measured[place][1] for place in sorted(chosen) if place >= 0}
 
 
 def _numbers(evaluation: Evaluation) -> dict[tuple[str, str], float]:
