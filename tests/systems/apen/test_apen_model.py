@@ -11,7 +11,7 @@ from intertwine.groups import SE, E
 from intertwine.partitions import is_subpartition
 from intertwine.symmetry import equivariance_error
 from intertwine.systems.apen.model import APEN, PointNet
-from intertwine.systems.apen.reproduce.bound import bound_example
+from intertwine.systems.apen.reproduce.bound import bound_example, mixture_example
 from intertwine.systems.apen.settings import ModelSettings
 
 SMALL = ModelSettings(
@@ -195,6 +195,29 @@ def test_the_hard_variant_keeps_the_bound_and_the_soft_one_does_not():
         assert found.bound == pytest.approx(12 * eps)
         assert found.hard < found.bound
         assert (found.soft < found.bound) == (eps > 5e-3)
+
+
+def test_the_bound_holds_for_mixtures_of_every_width_and_only_for_the_hard_variant():
+    found = {sigma: mixture_example(sigma) for sigma in (0.4, 0.6, 0.8, 1.2)}
+    assert all(0 < example.hard < example.bound for example in found.values())
+    assert [example.soft < example.bound for example in found.values()] == [False, False, True, True]
+    assert [example.uncertainty for example in found.values()] == sorted(e.uncertainty for e in found.values())
+    # lambda, by drawing partitions and asking each whether it mixes the parts
+    points, certain = bound_cloud()
+    centres = torch.stack([points[:6].mean(0), points[6:].mean(0)])
+    share = torch.softmax(-torch.cdist(points, centres).square() / (2 * 1.2**2), 1)[:, 1]
+    drawn = torch.rand(20_000, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64) < share
+    mixed = sum(not is_subpartition(part.long(), certain) for part in drawn[:4000]) / 4000
+    assert found[1.2].mixed == pytest.approx(mixed, abs=4 * (0.25 / 4000) ** 0.5)
+    agrees = (drawn == (share > 0.5)).all(1).double().mean()
+    assert 1 - found[1.2].uncertainty == pytest.approx(float(agrees), abs=0.015)
+
+
+def bound_cloud():
+    i, j = torch.arange(6.0, dtype=torch.float64)[:, None], torch.arange(3.0, dtype=torch.float64)
+    first = torch.cos((i + 1) * (j + 2) * 0.9) + 0.06 * i * j
+    second = torch.sin((i + 2) * (j + 1) * 0.8) + 3.0 * (j == 0) + 0.05 * i * (2 - j)
+    return torch.cat([first, second]), torch.arange(2).repeat_interleave(6)
 
 
 def test_gradients_reach_all_weights_and_are_finite():

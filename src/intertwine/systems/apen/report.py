@@ -16,6 +16,7 @@ from intertwine.reporting.numbers import format_number
 from intertwine.reporting.page import Fact, Picture, Section, Table
 from intertwine.reporting.run_page import run_folder, symmetry_section, training_section
 from intertwine.reporting.style import graph_objects, styled
+from intertwine.systems.apen.reproduce.bound import WIDTHS, mixture_example
 
 __all__ = ["sections"]
 
@@ -73,6 +74,7 @@ def sections(run: Any) -> list[Section]:
     folder = run_folder(run)
     return [
         *_scores(folder),
+        _bound(folder),
         symmetry_section(folder, _SYMMETRY),
         training_section(folder, _PANELS, lowest=("validation_loss", "validation loss")),
     ]
@@ -101,6 +103,43 @@ def _scores(folder: Path) -> list[Section]:
             )
             made.append(Section(f"Parts of {name}", text, pictures, columns=1))
     return made
+
+
+def _bound(folder: Path) -> Section:
+    """Return the error of the law of pieces against the cells that a network begins from, and the bound at work."""
+    pictures = []
+    found = Evaluation.read(folder) if not_measured(folder, "Scores") is None else None
+    if found is not None:
+        for name in found.sets:
+            cells, error, mixed = (found.array(name, key) for key in ("cells", "cells_error", "cells_mixed_points"))
+            if cells is not None:
+                lines = {"error when all parts move": error, "points in cells that mix parts": mixed}
+                pictures.append(Picture(_lines(cells, lines, f"First cells of {name}", "cells of the first partition")))
+    examples = [mixture_example(sigma) for sigma in WIDTHS]
+    lines = {
+        "most probable parts (hard)": [example.hard for example in examples],
+        "weighted by probability (soft)": [example.soft for example in examples],
+        "bound (λ + δ) M": [example.bound for example in examples],
+    }
+    pictures.append(Picture(_lines(WIDTHS, lines, "Bound, twelve points", "sigma, width of the mixture")))
+    text = (
+        "The error of the law of pieces: all true parts are moved at random, each on its own. It falls with the share "
+        "of points whose first cell mixes parts. Where parts are predicted, twice the size of the output times (λ + δ) "
+        "bounds it for the most probable parts, and not where points count in all parts by their probabilities: shown "
+        "exactly for twelve points in two parts, of which the second is moved by 100."
+    )
+    return Section("What bounds the error", text, pictures)
+
+
+def _lines(x: Any, lines: dict[str, Any], title: str, label: str) -> Any:
+    go = graph_objects()
+    figure = go.Figure()
+    for name, values in lines.items():
+        figure.add_scatter(x=list(x), y=[float(value) for value in values], name=name, mode="lines+markers")
+    styled(figure, title, height=380)
+    figure.update_xaxes(title_text=label, type="log")
+    figure.update_yaxes(type="log", exponentformat="power")
+    return figure
 
 
 def _part_tables(found: Evaluation) -> list[Table]:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from intertwine.partitions import compact_ids, initial_partition
 from intertwine.reporting import Evaluation
 from intertwine.symmetry import CheckReport
 from intertwine.symmetry.check import check_module
@@ -17,6 +18,9 @@ from intertwine.training.evaluation import Measured, evaluate_sets
 from intertwine.training.run import Run
 
 __all__ = ["apply_network", "check", "evaluate", "measure_set"]
+
+_CELLS = (8, 16, 32, 64, 128, 256, 512)
+_SHOWN_CLOUDS = 2
 
 
 def evaluate(run: Run, *, device: str = "cpu") -> Evaluation:
@@ -81,6 +85,8 @@ def measure_set(
                     moved.positions, moved.graph_index, true_part=moved.instances, rng=rng
                 )
                 pieces = {"piece_error": report.error, "piece_vote_error": report.vote_error}
+                if model.settings.partition != "oracle":
+                    arrays |= _error_by_cells(model, moved)
     values = {name: (float(value), "") for name, value in scores.compute().items()}
     if instances_known:
         values |= {name: (float(value), "") for name, value in instance_scores.compute().items()}
@@ -127,6 +133,27 @@ def _layer_rows(layers: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[floa
             if here >= 0:
                 found[f"layer{place}/{name}"] = (values[here], "")
     return found
+
+
+def _error_by_cells(model: APEN, batch: PartBatch) -> dict[str, np.ndarray]:
+    """Return the error of the law of pieces of the first clouds, and the share of points in mixed cells, by cells."""
+    rows = batch.graph_index < _SHOWN_CLOUDS
+    positions, index = batch.positions[rows], batch.graph_index[rows]
+    true = None if batch.instances is None else batch.instances[rows]
+    smallest = int(torch.bincount(index).min()) if len(index) else 0
+    cells = [count for count in _CELLS if count <= smallest]
+    if true is None or not cells:
+        return {}
+    found = []
+    for count in cells:
+        first = compact_ids(initial_partition("voronoi_fps", positions, index, count), index)
+        rng = torch.Generator().manual_seed(0)
+        found.append(model.equivariance_report(positions, index, true_part=true, first_part=first, trials=1, rng=rng))
+    return {
+        "cells": np.array(cells),
+        "cells_error": np.array([report.error for report in found]),
+        "cells_mixed_points": np.array([report.mixed_points[0] for report in found]),
+    }
 
 
 class _Tally:

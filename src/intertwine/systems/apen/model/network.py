@@ -123,6 +123,7 @@ class APEN(Pretrained, nn.Module):
         batch: Int64[Tensor, " points"] | None = None,
         *,
         true_part: Int64[Tensor, " points"],
+        first_part: Int64[Tensor, " points"] | None = None,
         trials: int = 2,
         shift: float = 1.0,
         rng: torch.Generator,
@@ -136,6 +137,7 @@ class APEN(Pretrained, nn.Module):
             positions: points of all clouds.
             batch: the cloud of each; one cloud where not given.
             true_part: by any number; the same number in two clouds means two parts.
+            first_part: replaces the first partition.
             trials: motions drawn.
             shift: standard deviation of the translations.
             rng: source of the motions.
@@ -154,9 +156,8 @@ class APEN(Pretrained, nn.Module):
                 got={"positions": tuple(positions.shape), "true_part": tuple(true_part.shape)},
                 expected="at least one point, and one whole number for each",
             )
-        return measure_pieces(
-            self, positions, batch, compact_ids(true_part, batch), trials=trials, shift=shift, rng=rng
-        )
+        true = compact_ids(true_part, batch)
+        return measure_pieces(self, positions, batch, true, first_part=first_part, trials=trials, shift=shift, rng=rng)
 
     def _trace(
         self, positions: Tensor, batch: Tensor | None, true_part: Tensor | None, first_part: Tensor | None

@@ -147,6 +147,7 @@ def measure_pieces(
     batch: Int64[Tensor, " points"],
     instances: Int64[Tensor, " points"],
     *,
+    first_part: Int64[Tensor, " points"] | None = None,
     trials: int = 2,
     shift: float = 1.0,
     rng: torch.Generator,
@@ -158,12 +159,13 @@ def measure_pieces(
         positions: of all clouds.
         batch: the cloud of each point.
         instances: true part of each point, numbered over all clouds.
+        first_part: partition to begin from; the network's own where not given.
         trials: motions drawn.
         shift: standard deviation of the translations.
         rng: source of the motions.
     """
     oracle = instances if network.settings.partition == "oracle" else None
-    found = network(positions, batch, true_part=oracle)
+    found = network(positions, batch, true_part=oracle, first_part=first_part)
     first = found["parts"][0]
     group = (E if network.settings.group == "E(3)" else SE)(3, translation_scale=shift)
     count, clouds = int(instances.max()) + 1, int(batch.max()) + 1

@@ -1,15 +1,19 @@
-"""The bound on the error of approximate pieces, on a cloud of twelve points whose parts are nearly certain.
+"""The bound on the error of approximate pieces, on a cloud of twelve points whose parts are not certain.
 
-A point's part is drawn: with probability eps it moves with the other part, which is moved by 1 / eps. What depends on
-the most probable partition only (phi_III of the paper) changes with a probability that vanishes; what weighs points
-by their probabilities (phi_I) does not, because a small share of a far point is not small.
+The true parts are drawn, each point's from its probabilities, and the second is moved far away. What depends on the
+most probable partition only (phi_III of the paper) changes with a probability that vanishes as points become certain;
+what weighs points by their probabilities (phi_I) does not, because a small share of a far point is not small.
 
-Source: Atzmon et al., Approximately Piecewise E(3) Equivariant Point Networks, ICLR 2024, theorem 1; the example is
+Two such clouds: one in which a single point is in the other part with probability ``eps``, and one in which all points
+vote where they are for the centres of a mixture of width ``sigma``.
+
+Source: Atzmon et al., Approximately Piecewise E(3) Equivariant Point Networks, ICLR 2024, theorem 1; the examples are
 ours.
 """
 
 from dataclasses import dataclass
-from typing import Literal, final
+from itertools import product
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -18,12 +22,19 @@ from torch import Tensor, nn
 from intertwine.frames import Memberships, PCAFrame, PiecewiseFrameAverage
 from intertwine.graphs import segment_sum
 
-__all__ = ["BoundExample", "bound_example"]
+__all__ = ["WIDTHS", "BoundExample", "bound_example", "mixture_example"]
 
 _MATRIX = ((0.3, -0.2, 0.5), (0.1, 0.7, -0.4), (-0.6, 0.2, 0.1))
 _SHIFT = (0.1, -0.2, 0.3)
 _UNCERTAIN = 5
 """The point whose part is not certain."""
+
+
+WIDTHS = (1.0, 0.8, 0.6, 0.5, 0.4, 0.3)
+"""Widths of the mixture for which errors and bound are compared."""
+
+_NEVER = 1e-12
+"""Probability of a partition below which it is left out."""
 
 
 @final
@@ -32,15 +43,17 @@ class BoundExample:
     """Expected errors of two layers, and the bound that one of them keeps.
 
     Args:
-        eps: probability that the uncertain point is in the other part.
         hard: error of the most probable partition.
         soft: error of parts weighted by their probabilities.
-        bound: twice the largest size of the output times the uncertainty.
+        mixed: lambda, the probability that a partition drawn mixes the parts of the cloud; 0 where it is not known to.
+        uncertainty: delta, the probability that it is not the most probable one.
+        bound: ``(mixed + uncertainty) M`` with M twice the largest size of the output.
     """
 
-    eps: float
     hard: float
     soft: float
+    mixed: float
+    uncertainty: float
     bound: float
 
 
@@ -56,23 +69,46 @@ class _Toy(nn.Module):
 
 
 def bound_example(eps: float) -> BoundExample:
-    """Return the expected errors of both layers where one of twelve points is uncertain with probability ``eps``."""
+    """Return the expected errors where one of twelve points is uncertain with probability ``eps``.
+
+    The second part is moved by ``1 / eps``. The parts drawn are the true ones, so that nothing mixes them.
+    """
     points, certain = _cloud()
     shares = torch.nn.functional.one_hot(certain, 2).double()
     shares[_UNCERTAIN] = torch.tensor([1 - eps, eps], dtype=torch.float64)
-    shift = torch.tensor([0.0, 1 / eps, 0.0], dtype=torch.float64)
+    return _example(points, shares, 1 / eps, mixed=0.0)
+
+
+def mixture_example(sigma: float, *, shift: float = 100.0) -> BoundExample:
+    """Return the expected errors where points vote where they are, for the centroids of two parts of equal weight.
+
+    Args:
+        sigma: width of the mixture.
+        shift: how far the second part is moved.
+    """
+    points, certain = _cloud()
+    centres = torch.stack([points[certain == part].mean(0) for part in (0, 1)])
+    shares = (-torch.cdist(points, centres).square() / (2 * sigma**2)).softmax(1)
+    kept = shares.gather(1, certain.unsqueeze(1)).prod() + shares.gather(1, 1 - certain.unsqueeze(1)).prod()
+    return _example(points, shares, shift, mixed=float(1 - kept))
+
+
+def _example(points: Tensor, shares: Tensor, shift: float, *, mixed: float) -> BoundExample:
+    """Return the exact expectation over all partitions that may be drawn."""
+    rows = torch.arange(len(points))
+    offset = torch.tensor([0.0, shift, 0.0], dtype=points.dtype)
+    choices = [share.gt(_NEVER).nonzero().flatten().tolist() for share in shares]
+    drawn = torch.tensor(list(product(*choices)))
+    probability = shares[rows, drawn].prod(1)
+    drawn, probability = drawn[probability > _NEVER], probability[probability > _NEVER]
+    moved = points + drawn.unsqueeze(2) * offset
     errors = {}
     for variant in ("hard", "soft"):
-        before = _layer(points, shares, variant)
-        found = 0.0
-        for drawn, probability in ((0, 1 - eps), (1, eps)):
-            part = certain.clone()
-            part[_UNCERTAIN] = drawn
-            moved = points + (part == 1).unsqueeze(1) * shift
-            found += probability * float((_layer(moved, shares, variant) - before).norm())
-        errors[variant] = found
+        change = _layer(moved, shares, variant) - _layer(points.unsqueeze(0), shares, variant)
+        errors[variant] = float((probability * change.flatten(1).norm(dim=1)).sum())
+    uncertainty = float(1 - shares.amax(1).prod())
     largest = points.numel() ** 0.5  # every entry lies between -1 and 1
-    return BoundExample(eps, errors["hard"], errors["soft"], 2 * largest * eps)
+    return BoundExample(errors["hard"], errors["soft"], mixed, uncertainty, 2 * largest * (mixed + uncertainty))
 
 
 def _cloud() -> tuple[Float[Tensor, "12 3"], Tensor]:
@@ -84,12 +120,20 @@ def _cloud() -> tuple[Float[Tensor, "12 3"], Tensor]:
     return torch.cat([first, second]), torch.arange(2).repeat_interleave(6)
 
 
-def _layer(points: Tensor, shares: Tensor, variant: Literal["hard", "soft"] | str) -> Tensor:
+def _layer(
+    clouds: Float[Tensor, "clouds 12 3"], shares: Float[Tensor, "12 2"], variant: str
+) -> Float[Tensor, "clouds 12 3"]:
     average = PiecewiseFrameAverage(
         _Toy(), PCAFrame("E(3)", degenerate="ignore"), inputs={"position": "point"}, outputs={"out": "scalar"}
     )
+    count, points = clouds.shape[:2]
+    first = torch.arange(count).unsqueeze(1)
     if variant == "hard":
-        return average(shares.argmax(1), position=points)["out"]
+        part = (2 * first + shares.argmax(1)).flatten()
+        return average(part, position=clouds.flatten(0, 1))["out"].view_as(clouds)
     point, part = (shares > 0).nonzero().unbind(1)
-    weight = shares[point, part]
-    return average(Memberships(point, part, 2, len(points), weight, weight), position=points)["out"]
+    weight = shares[point, part].repeat(count)
+    members = Memberships(
+        (points * first + point).flatten(), (2 * first + part).flatten(), 2 * count, points * count, weight, weight
+    )
+    return average(members, position=clouds.flatten(0, 1))["out"].view_as(clouds)
