@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from intertwine.cli.main import main
-from intertwine.errors import DataError
+from intertwine.errors import ConfigError, DataError
 from intertwine.points import read_cloud, read_clouds
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.systems.apen.data import make_data
+from intertwine.systems.apen.reproduce.experiment import reproduce
 from intertwine.systems.apen.training import build_network, make_module, vote_loss
 from intertwine.training.recipes import load_recipe
 
@@ -129,3 +130,20 @@ def test_votes_need_centres():
     with pytest.raises(DataError):
         vote_loss(batch.centres.expand(2, -1, 3), type(batch)(batch.positions, batch.graph_index, batch.num_graphs))
     assert build_network(recipe.model).settings == recipe.model
+
+
+@pytest.mark.data
+def test_only_some_networks_are_reproduced(tmp_path):
+    networks = ("pointnet-unmoved", "apen")
+    rows = reproduce("smoke", folder=tmp_path, case="rooms", networks=networks, scenes=("1",), seeds=(3,))
+    by_key = {(row.case, row.metric): row.value for row in rows}
+    assert {run.name for run in tmp_path.iterdir()} == {f"rooms-scene1-{name}-smoke-seed3" for name in networks}
+    above = by_key["rooms/scene1/apen above pointnet-unmoved", "miou"]
+    assert above == by_key["rooms/scene1/apen", "miou"] - by_key["rooms/scene1/pointnet-unmoved", "miou"]
+
+
+def test_networks_that_a_case_does_not_have_are_refused(tmp_path):
+    for network in ("transformer", "fa-pointnet"):
+        with pytest.raises(ConfigError, match=network):
+            reproduce("smoke", folder=tmp_path, case="rooms", networks=("pointnet", network))
+    assert not list(tmp_path.iterdir())

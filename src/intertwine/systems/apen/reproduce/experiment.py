@@ -4,6 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from intertwine.errors import ConfigError
 from intertwine.reporting import PaperFigure, ResultRow, Target
 from intertwine.systems.apen.reproduce.bound import WIDTHS, bound_example, mixture_example
 from intertwine.systems.apen.reproduce.curve import piece_curve
@@ -23,16 +24,17 @@ Results = dict[tuple[str, str], dict[int, float]]
 Networks = dict[str, dict[str, object]]
 
 _POINTNET: Networks = {"pointnet": {"model.network": "pointnet"}}
+_UNMOVED: Networks = {"pointnet-unmoved": {"model.network": "pointnet", "data.augmentation": "none"}}
 _FRAMED: Networks = {"fa-pointnet": {"model.network": "fa_pointnet", "model.contact": 0}}
 _STRICT: Networks = {"apen-strict": {"model.contact": 0}}
 _EXACT_PARTS: Networks = {"apen-exact-parts": {"model.partition": "oracle", "model.contact": 0}}
 _APEN: Networks = {"apen": {}}
 _NETWORKS = {
     "human": _POINTNET | _FRAMED | _EXACT_PARTS | _STRICT | _APEN,
-    "rooms": _POINTNET | _EXACT_PARTS | _APEN,
+    "rooms": _POINTNET | _UNMOVED | _EXACT_PARTS | _APEN,
     "subjects": _POINTNET | _APEN,
 }
-_COMPARED = ("pointnet", "fa-pointnet", "apen-strict")
+_COMPARED = ("pointnet", "pointnet-unmoved", "fa-pointnet", "apen-strict")
 _RECIPES = {"human": "human-parts", "rooms": "rooms", "subjects": "human-subjects"}
 _SCORES = {"human": "miou", "rooms": "miou", "subjects": "cloud_accuracy"}
 _EXACT = Target("<", 1e-8)
@@ -53,6 +55,7 @@ def reproduce(
     console: "Console | None" = None,
     case: Case = "all",
     scenes: tuple[str, ...] = ("0", "1"),
+    networks: tuple[str, ...] | None = None,
 ) -> list[ResultRow]:
     """Run the experiments and return their rows.
 
@@ -63,7 +66,17 @@ def reproduce(
         console: where to show progress.
         case: one experiment, or all.
         scenes: rooms to learn, each from one scan.
+        networks: only these of what is trained, by the names of their rows.
+
+    Raises:
+        ConfigError: if a case has no such network.
     """
+    known = {network for name in _RECIPES if case in (name, "all") for network in _NETWORKS[name]}
+    unknown = [network for network in networks or () if network not in known]
+    if unknown:
+        raise ConfigError(
+            "there are no such networks", got=", ".join(unknown), expected=", ".join(sorted(known)) or "none"
+        )
     rows: list[ResultRow] = []
     if case in ("bound", "all"):
         rows += _bound_rows()
@@ -71,7 +84,7 @@ def reproduce(
         rows += _piece_rows(scale)
     for name in _RECIPES:
         if case in (name, "all"):
-            rows += _train_rows(name, scale, Path(folder), seeds or (0, 1, 2), console, scenes)
+            rows += _train_rows(name, scale, Path(folder), seeds or (0, 1, 2), console, scenes, networks)
     return rows
 
 
@@ -108,7 +121,13 @@ def _piece_rows(scale: str) -> list[ResultRow]:
 
 
 def _train_rows(
-    name: str, scale: str, folder: Path, seeds: tuple[int, ...], console: "Console | None", scenes: tuple[str, ...]
+    name: str,
+    scale: str,
+    folder: Path,
+    seeds: tuple[int, ...],
+    console: "Console | None",
+    scenes: tuple[str, ...],
+    networks: tuple[str, ...] | None,
 ) -> list[ResultRow]:
     loaded = load_recipe(f"apen/{_RECIPES[name]}", scale=scale)
     cases = [f"scene{scene}" for scene in scenes] if name == "rooms" else [""]
@@ -116,6 +135,8 @@ def _train_rows(
     for seed in seeds:
         for part in cases:
             for network, changed in _NETWORKS[name].items():
+                if networks is not None and network not in networks:
+                    continue
                 label = "-".join(filter(None, (name, part, network)))
                 changes = {"seed": seed, **changed}
                 if part:
@@ -168,9 +189,11 @@ def _differences(name: str, cases: list[str], results: Results, scale: str) -> l
     asked = {"human": 0.05, "subjects": 0.20}.get(name)
     rows = []
     for part in cases:
-        ours = results["/".join(filter(None, (name, part, "apen"))), score]
-        for network in filter(_NETWORKS[name].__contains__, _COMPARED):
-            theirs = results["/".join(filter(None, (name, part, network))), score]
+        ours = results.get(("/".join(filter(None, (name, part, "apen"))), score))
+        for network in _COMPARED:
+            theirs = results.get(("/".join(filter(None, (name, part, network))), score))
+            if ours is None or theirs is None:
+                continue
             case = "/".join(filter(None, (name, part, f"apen above {network}")))
             met = None if asked is None or scale == "smoke" or "strict" in network else Target(">=", asked)
             rows.append(ResultRow.over_seeds(case, score, {s: ours[s] - theirs[s] for s in ours}, target=met))
