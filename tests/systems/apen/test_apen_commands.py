@@ -12,6 +12,7 @@ from intertwine.errors import DataError
 from intertwine.points import read_cloud, read_clouds
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.systems.apen.data import make_data
+from intertwine.systems.apen.reproduce import reproduce
 from intertwine.systems.apen.training import build_network, make_module, vote_loss
 from intertwine.training.recipes import load_recipe
 
@@ -129,3 +130,10 @@ def test_votes_need_centres():
     with pytest.raises(DataError):
         vote_loss(batch.centres.expand(2, -1, 3), type(batch)(batch.positions, batch.graph_index, batch.num_graphs))
     assert build_network(recipe.model).settings == recipe.model
+
+
+def test_scenes_that_are_not_there_are_refused_before_anything_runs(tmp_path):
+    for case in ("rooms", "all"):
+        with pytest.raises(DataError, match="no such scene"):
+            reproduce("smoke", folder=tmp_path, seeds=(0,), case=case, scenes=("0", "99"))
+    assert not list(tmp_path.iterdir())

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from intertwine.reporting import PaperFigure, ResultRow, Target
+from intertwine.systems.apen.data import read_scene
 from intertwine.systems.apen.reproduce.bound import WIDTHS, bound_example, mixture_example
 from intertwine.systems.apen.reproduce.curve import piece_curve
+from intertwine.training.datasets import find_data
 from intertwine.training.experiment import count_weights, measure_run, record, train_timed
 from intertwine.training.page import write_run_page
 from intertwine.training.recipes import load_recipe
@@ -63,7 +65,13 @@ def reproduce(
         console: where to show progress.
         case: one experiment, or all.
         scenes: rooms to learn, each from one scan.
+
+    Raises:
+        DataError: if there is no such scene; before anything runs.
     """
+    if case in ("rooms", "all"):
+        for scene in scenes:
+            read_scene(find_data("apen_rooms/rooms.npz"), scene)
     rows: list[ResultRow] = []
     if case in ("bound", "all"):
         rows += _bound_rows()
