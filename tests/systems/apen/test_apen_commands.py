@@ -145,7 +145,7 @@ def test_all_clouds_are_labelled_before_any_is_written(tmp_path):
             replace(loaded.recipe.model, network=name, contact=4), rng=torch.Generator().manual_seed(0)
         )
         model.save_pretrained(tmp_path / name)
-    with pytest.raises(ShapeError, match="p1.npz: a cloud has too few points"):
+    with pytest.raises(ShapeError, match=r"p1\.npz: a cloud has too few points"):
         predict_files(tmp_path / "dgcnn", files, output=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     predict_files(tmp_path / "apen", files, output=tmp_path / "out")
