@@ -106,3 +106,15 @@ def test_a_room_has_the_published_impurity(tmp_path, capsys):
     cells, points = np.mean(shares, axis=0)
     assert cells == pytest.approx(4.7, rel=0.15)
     assert points == pytest.approx(1.4, rel=0.15)
+
+
+def test_cells_are_not_written_over_the_cloud(tmp_path, capsys):
+    file = write_line(tmp_path / "line.npz")
+    before = (tmp_path / "line.npz").read_bytes()
+    assert main(["partition", file, "--output", file]) == 2
+    assert (tmp_path / "line.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [("--tolerance", "-1"), ("--tolerance", "nan"), ("--points", "0")])
+def test_numbers_that_mean_nothing_are_refused_by_frames(tmp_path, capsys, words):
+    assert main(["frames", write_line(tmp_path / "line.npz"), *words]) == 2

@@ -69,3 +69,10 @@ def test_what_is_no_function_is_refused(golden):
         frame_averaged(PCAFrame("E(3)"), inputs={"x": "point"}, output="point")(3)
     with pytest.raises(ShapeError):
         decorated()(golden)
+
+
+def test_weights_of_a_module_are_held_once():
+    module = torch.nn.Linear(3, 3)
+    average = frame_averaged(PCAFrame("E(3)"), inputs={"input": "point"}, output="point")(module)
+    assert average.__wrapped__ is module
+    assert len(average.state_dict()) == len(module.state_dict())

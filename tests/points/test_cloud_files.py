@@ -197,3 +197,23 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path, cloud):
         ply_bytes({"x": np.zeros(2), "y": np.zeros(3)})
     with pytest.raises(DataError, match="no such file"):
         read_cloud(tmp_path / "absent.ply")
+
+
+def test_shapes_that_make_no_clouds_are_refused(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, points=np.zeros((2, 5, 3)), labels=np.int64(1))
+    with pytest.raises(DataError, match="labels do not fit the clouds"):
+        read_clouds(path)
+    np.savez(path, points=np.zeros((5, 2)))
+    with pytest.raises(DataError, match="three coordinates"):
+        read_clouds(path)
+
+
+@pytest.mark.parametrize("key", ["labels", "instances"])
+@pytest.mark.parametrize("large", [2**31, -(2**31) - 1])
+def test_labels_that_ply_cannot_hold_are_refused(tmp_path, key, large):
+    given = Cloud(np.zeros((2, 3)), **{key: np.array([0, large])})
+    with pytest.raises(DataError, match=f"{key} do not fit a PLY file"):
+        write_cloud(tmp_path / "a.ply", given)
+    assert not (tmp_path / "a.ply").exists()
+    same(read_cloud(write_cloud(tmp_path / "a.npz", given)), given, keys=(key,))

@@ -42,6 +42,12 @@ def main(words: list[str], console: Console) -> int:
         "--output", type=str, help="Also write a page with the pictures (.html) or all numbers (.json)."
     )
     args = parser.parse_args(words)
+    if not args.tolerance >= 0 or args.points < 1:
+        raise ConfigError(
+            "clouds have points, and gaps are not below 0",
+            got=f"--tolerance {args.tolerance:g}, --points {args.points}",
+            expected="--tolerance of at least 0, and --points of at least 1",
+        )
     path = None if args.output is None else Path(args.output).expanduser()
     if path is not None and path.suffix not in (".html", ".json"):
         raise ConfigError("a report is a page or numbers", got=path.name, expected="a name ending in .html or .json")

@@ -46,6 +46,8 @@ def main(words: list[str], console: Console) -> int:
     target = Path(args.output or f"{source.stem}.partition.ply").expanduser()
     if target.suffix.lower() not in (".ply", ".npz"):
         raise ConfigError("cells are written as PLY or NPZ", got=target.name, expected="a name ending in .ply or .npz")
+    if target.resolve() == source.resolve():
+        raise ConfigError("cells would be written over the cloud", got=target, fix="give another --output")
     if args.cells is not None and args.method in _UNCOUNTED:
         raise ConfigError(
             f"`{args.method}` has no number of cells to choose", got=f"--cells {args.cells}", fix="leave out --cells"

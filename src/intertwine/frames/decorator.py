@@ -48,6 +48,9 @@ def frame_averaged(
             )
         average = FrameAverage(function, frame, inputs=inputs, output=output, **settings)
         functools.update_wrapper(average, function, updated=())
+        if average._modules.pop("__wrapped__", None) is not None:
+            # a module that is decorated is the backbone already: its weights are held once
+            average.__dict__["__wrapped__"] = function
         return average
 
     return decorated

@@ -35,6 +35,8 @@ _COLUMNS = {
     "instances": "instance",
 }
 _WHOLE = ("labels", "instances")
+_INT32 = np.iinfo(np.int32)
+"""Whole numbers of a PLY file."""
 _UNIT = 1e-2
 """How far the lengths of normals in a table without header may be from 1: such tables have few decimals."""
 
@@ -64,7 +66,9 @@ class Cloud:
 
     def __post_init__(self) -> None:
         points = np.asarray(self.points, np.float64)
-        if points.ndim != 2 or points.shape[1] != 3 or not len(points):
+        if points.ndim == 2 and points.shape[1] != 3:
+            raise DataError(f"{self.name}: points need three coordinates", got=points.shape, expected="(points, 3)")
+        if points.ndim != 2 or not len(points):
             raise DataError(f"{self.name} has no points", got=points.shape, expected="(points, 3), at least one")
         found = {
             "points": points,
@@ -125,7 +129,7 @@ def read_clouds(path: str | Path) -> list[Cloud]:
     if arrays["points"].ndim != 3:
         return [Cloud(**arrays, name=path.name)]
     count = len(arrays["points"])
-    wrong = [key for key, array in arrays.items() if len(array) != count]
+    wrong = [key for key, array in arrays.items() if array.shape[:1] != (count,)]
     if not count or wrong:
         raise DataError(
             f"{path.name}: {wrong[0]} do not fit the clouds" if wrong else f"{path.name} has no clouds",
@@ -181,13 +185,24 @@ def write_clouds(path: str | Path, clouds: Sequence[Cloud]) -> Path:
 
 
 def cloud_bytes(cloud: Cloud, kind: Literal["ply", "ply-text", "npz"] = "ply") -> bytes:
-    """Return the bytes of the file that holds a cloud."""
+    """Return the bytes of the file that holds a cloud.
+
+    Raises:
+        DataError: if a label or instance is too large for a PLY file.
+    """
     arrays = _arrays(cloud)
     if kind == "npz":
         return _packed(arrays)
     columns: dict[str, np.ndarray] = {}
     for key, array in arrays.items():
         dtype = np.int32 if key in _WHOLE else np.uint8 if key == "colours" else np.float32
+        if key in _WHOLE and (array.min() < _INT32.min or array.max() > _INT32.max):
+            raise DataError(
+                f"{cloud.name}: {key} do not fit a PLY file",
+                got=f"{array.min()} to {array.max()}",
+                expected=f"{_INT32.min} to {_INT32.max}",
+                fix="write a .npz file, or number them anew",
+            )
         values = array.reshape(len(array), -1).astype(dtype)
         columns |= {name: values[:, i] for i, name in enumerate(_COLUMNS[key].split())}
     return ply_bytes(columns, text=kind == "ply-text")

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from intertwine.cli.main import main
-from intertwine.errors import ConfigError, DataError
+from intertwine.errors import ConfigError, DataError, ShapeError
 from intertwine.points import read_cloud, read_clouds
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.systems.apen.data import make_data
-from intertwine.systems.apen.reproduce.experiment import reproduce
+from intertwine.systems.apen.predict import predict_files
+from intertwine.systems.apen.reproduce import reproduce
 from intertwine.systems.apen.training import build_network, make_module, vote_loss
 from intertwine.training.recipes import load_recipe
 
@@ -132,7 +133,6 @@ def test_votes_need_centres():
     assert build_network(recipe.model).settings == recipe.model
 
 
-@pytest.mark.data
 def test_only_some_networks_are_reproduced(tmp_path):
     networks = ("pointnet-unmoved", "apen")
     rows = reproduce("smoke", folder=tmp_path, case="rooms", networks=networks, scenes=("1",), seeds=(3,))
@@ -146,4 +146,30 @@ def test_networks_that_a_case_does_not_have_are_refused(tmp_path):
     for network in ("transformer", "fa-pointnet"):
         with pytest.raises(ConfigError, match=network):
             reproduce("smoke", folder=tmp_path, case="rooms", networks=("pointnet", network))
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_clouds_are_labelled_before_any_is_written(tmp_path):
+    """The second has too few points for the edges of DGCNN; APEN takes it."""
+    rng = np.random.default_rng(0)
+    files = [tmp_path / "body.npz", tmp_path / "p1.npz"]
+    for path, count in zip(files, (90, 1), strict=True):
+        np.savez(path, points=rng.normal(size=(count, 3)))
+    loaded = load_recipe("apen/human-parts", scale="smoke")
+    for name in ("dgcnn", "apen"):
+        model = build_network(
+            replace(loaded.recipe.model, network=name, contact=4), rng=torch.Generator().manual_seed(0)
+        )
+        model.save_pretrained(tmp_path / name)
+    with pytest.raises(ShapeError, match=r"p1\.npz: a cloud has too few points"):
+        predict_files(tmp_path / "dgcnn", files, output=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    predict_files(tmp_path / "apen", files, output=tmp_path / "out")
+    assert read_cloud(tmp_path / "out" / "p1.predicted.npz").labels.shape == (1,)
+
+
+def test_scenes_that_are_not_there_are_refused_before_anything_runs(tmp_path):
+    for case in ("rooms", "all"):
+        with pytest.raises(DataError, match="no such scene"):
+            reproduce("smoke", folder=tmp_path, seeds=(0,), case=case, scenes=("0", "99"))
     assert not list(tmp_path.iterdir())

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from intertwine.errors import ConfigError, ShapeError
+from intertwine.errors import ConfigError
 from intertwine.groups import SE, E
 from intertwine.symmetry import equivariance_error
 from intertwine.systems.apen.model import APEN
-from intertwine.systems.apen.model.contact import Contact
+from intertwine.systems.apen.model.contact import Contact, near_points
 from intertwine.systems.apen.settings import ModelSettings
 
 SMALL = ModelSettings(
@@ -106,12 +106,32 @@ def test_features_go_as_far_as_there_are_rounds(rounds):
         assert differs == (last <= rounds + 1), last
 
 
-def test_one_part_touches_nothing_and_too_few_points_are_refused():
+def test_one_part_touches_nothing():
     points = torch.randn(7, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     whole = torch.zeros(7, dtype=torch.int64)
-    assert network()(points, true_part=whole)["logits"].isfinite().all()
-    with pytest.raises(ShapeError, match="too few points for 4 neighbours"):
-        network()(points[:3], true_part=whole[:3])
+    model = network()
+    assert model(points, true_part=whole)["logits"].isfinite().all()
+
+
+def test_clouds_of_few_points_are_as_if_alone():
+    """Of one point, of fewer than there are neighbours, and of more: in one batch, with points of clouds mixed."""
+    rng = torch.Generator().manual_seed(5)
+    batch = torch.arange(4).repeat_interleave(torch.tensor([1, 2, 30, 4]))[torch.randperm(37, generator=rng)]
+    points = torch.randn(37, 3, generator=rng, dtype=torch.float64).requires_grad_()
+    near = near_points(points.detach(), 4, batch)
+    assert torch.equal(batch[near], batch.unsqueeze(1).expand(-1, 4)), "neighbours are of the own cloud"
+    assert torch.equal(near[:, 0], torch.arange(37)), "each is its own first"
+    model, part = network(), torch.arange(37) % 2
+    logits = model(points, batch, true_part=part)["logits"]
+    for cloud in range(4):
+        own = batch == cloud
+        alone = model(points[own], true_part=part[own])["logits"]
+        torch.testing.assert_close(logits[own], alone, rtol=1e-12, atol=1e-12)
+        exact = torch.cdist(points[own], points[own]).argsort(1)[:, :4]
+        want, got = own.nonzero().flatten()[exact], near[own]
+        assert [set(row) for row in got.tolist()] == [set(row) for row in want.tolist()]
+    gradient = torch.autograd.grad(logits.square().sum(), points)[0]
+    assert gradient.isfinite().all()
 
 
 def test_settings_are_refused_in_words():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from intertwine.cli.main import main
-from intertwine.errors import ConfigError, DataError
+from intertwine.errors import ConfigError, DataError, NumericsError
 from intertwine.points import read_cloud
 from intertwine.reporting.evaluation import Evaluation
 from intertwine.systems.apen.data import (
@@ -146,3 +146,10 @@ def test_every_command_leaves_it_out(tmp_path, capsys):
     assert (labels[:FLOOR] == 0).all()
     assert f'"floor_points": {FLOOR + 1}' in (tmp_path / "room.predicted.json").read_text()
     assert main(["report", run]) == 0
+
+
+def test_points_that_are_not_finite_are_not_called_a_missing_floor():
+    points = torch.rand(50, 3, generator=torch.Generator().manual_seed(0))
+    points[3, 1] = torch.nan
+    with pytest.raises(NumericsError, match="scan: points are not finite"):
+        find_floor("scan", points, DataSettings(), torch.Generator().manual_seed(0))

@@ -497,3 +497,11 @@ def test_samples_of_one_particle_can_be_read_and_predicted_by_what_needs_no_fram
     one = np.zeros((2, 1, 3))
     (batch,) = SampleSet(Samples(one, one + 1, np.ones((2, 1)))).batches(2)
     assert build("egnn")(**batch.inputs()).shape == (2, 3)
+
+
+def test_tuples_reach_the_frames_of_degenerate_clouds():
+    from intertwine.systems.frame_averaging.settings.framing import FrameSettings, make_frame
+
+    assert make_frame(FrameSettings(degenerate="weighted", tuples=5)).tuples == 5
+    assert make_frame(FrameSettings(kind="weighted", tuples=5)).tuples == 5
+    assert make_frame(FrameSettings(degenerate="weighted")).tuples == 32

@@ -311,6 +311,19 @@ def test_reproduction_for_a_given_time_records_the_curve(tmp_path):
         tasks.reproduce("smoke", folder=tmp_path, case="graphs", minutes=1)
 
 
+@pytest.mark.parametrize(
+    ("task", "known"), [("particles", "fa-gnn"), ("normals", "fa-pointnet"), ("graphs", "exp-iso"), ("digits", "sort")]
+)
+def test_unknown_networks_are_refused_before_anything_runs(tmp_path, task, known):
+    for names in ((known, "wobble"), ("wobble",), ()):
+        with pytest.raises(ConfigError, match=f"{task} have no network") as caught:
+            tasks.reproduce("smoke", folder=tmp_path, case=task, networks=names)
+        assert known in caught.value.expected
+    with pytest.raises(ConfigError, match="name the task"):
+        tasks.reproduce("smoke", folder=tmp_path, networks=("fa-gnn", "exp-iso"))
+    assert not list(tmp_path.iterdir())
+
+
 def test_reproduction_compares_networks_at_equal_steps(tmp_path):
     cases = ("linear", "gnn-distances", "gnn-rotations", "fa-gnn", "fa-gnn-stochastic")
     rows = reproduce("smoke", folder=tmp_path, seeds=(3,), cases=cases)

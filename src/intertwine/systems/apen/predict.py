@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 
-from intertwine.errors import ConfigError, NumericsError
+from intertwine.errors import ConfigError, NumericsError, ShapeError
 from intertwine.points import Cloud, read_clouds, write_clouds
 from intertwine.reporting.colours import class_colours
 from intertwine.reporting.files import write_json
@@ -51,7 +51,8 @@ def predict_files(
     """Write ``NAME.predicted.ply`` (``.npz`` for an ``.npz``) for each cloud, with a label and a colour at each point.
 
     Where the network divides clouds, ``NAME.predicted.json`` beside it says how many parts there are and how sure they
-    are. A ``.npz`` of many clouds gives one of as many. All files are read before anything is computed. Coordinates are
+    are. A ``.npz`` of many clouds gives one of as many. All files are read before anything is computed, and all
+    is computed before anything is written. Coordinates are
     in the unit of the training data. Where the recipe of a run leaves out the floor, it is left out here too, and its
     points have class 0; the folder of a saved model knows no recipe, and leaves nothing out.
 
@@ -65,6 +66,7 @@ def predict_files(
     Raises:
         DataError: if a file cannot be read, or two would be written to one place.
         ConfigError: if parts are asked of a network that finds none.
+        ShapeError: if a cloud has fewer points than the network looks for neighbours (``model.neighbours``).
         NumericsError: if a score is not a finite number.
     """
     paths = prediction_paths(files, output, lambda path: ".npz" if path.suffix.lower() == ".npz" else ".ply")
@@ -79,7 +81,7 @@ def predict_files(
     run_known = find_run(run)
     data = None if run_known is None else run_known.recipe().data
     read = [read_clouds(path) for path in paths]
-    written: list[Path] = []
+    computed = []
     for clouds, path in zip(read, paths.values(), strict=True):
         floors = [_floor(cloud, data) for cloud in clouds]
         found = [label_cloud(model, cloud, floor) for cloud, floor in zip(clouds, floors, strict=True)]
@@ -88,6 +90,9 @@ def predict_files(
             replace(cloud, labels=own, colours=class_colours(own)) for cloud, own in zip(clouds, labels, strict=True)
         ]
         about = [_about(one, floor) for one, floor in zip(found, floors, strict=True)]
+        computed.append((path, coloured, about))
+    written: list[Path] = []
+    for path, coloured, about in computed:
         written.append(write_clouds(path, coloured))
         written.append(write_json(path.with_suffix(".json"), about[0] if len(about) == 1 else {"clouds": about}))
     return written
@@ -103,12 +108,21 @@ def label_cloud(model: APEN | Baseline, cloud: Cloud, floor: Bool[torch.Tensor, 
         floor: points that the network does not see; they have class 0 and a part of their own.
 
     Raises:
+        ShapeError: if the cloud has fewer points than the network looks for neighbours (``model.neighbours``).
         NumericsError: if a score is not a finite number.
     """
     weight = next(model.parameters())
     batch = make_batch(torch.from_numpy(cloud.points), torch.zeros(len(cloud), dtype=torch.int64), 1)
     batch = batch if floor is None else leave_out(batch, floor)
-    found = model(batch.positions.to(weight))
+    try:
+        found = model(batch.positions.to(weight))
+    except ShapeError as error:
+        raise ShapeError(
+            f"{cloud.name}: {error.message}",
+            got=error.got,
+            expected=error.expected,
+            fix="predict a cloud of more points; or train with a smaller model.neighbours",
+        ) from error
     found, _ = restore(found, batch, segments=model.settings.task == "segment")
     scores = found["logits"].double().softmax(-1).cpu()
     if not scores.isfinite().all():

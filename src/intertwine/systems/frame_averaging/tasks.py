@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from intertwine.errors import ConfigError
 from intertwine.training.system import load_name
+from intertwine.training.words import nearest
 
 __all__ = ["check", "evaluate", "make_data", "make_module", "predict_files", "reproduce", "sections"]
 
@@ -67,11 +68,13 @@ def reproduce(
         minutes: most minutes that each network trains (particles); its curve so far is then among the rows.
 
     Raises:
-        ConfigError: if minutes are given for another task.
+        ConfigError: if minutes are given for another task, or there is no such network; before anything runs.
     """
     if minutes is not None and case != "particles":
         raise ConfigError("only particles train for a given time", got=f"minutes {minutes:g}, case {case}")
     tasks = ("particles", "normals", "graphs", "digits") if case == "all" else (case,)
+    for task in tasks:
+        _check_networks(task, networks)
     rows = []
     chosen: dict[str, Any] = {} if networks is None else {"cases": networks}
     if minutes is not None:
@@ -79,3 +82,15 @@ def reproduce(
     for task in tasks:
         rows += _part("reproduce", task, "reproduce")(scale, folder=folder, seeds=seeds, console=console, **chosen)
     return rows
+
+
+def _check_networks(task: str, networks: tuple[str, ...] | None) -> None:
+    known = tuple(_part("reproduce", task, "CASES"))
+    for name in known[:1] if networks is None else networks or ("",):
+        if name not in known:
+            raise ConfigError(
+                f"{task} have no network `{name}`",
+                got=", ".join(networks or ()) or "no name",
+                expected=", ".join(known),
+                fix=nearest(name, known) or "name the task with case: each has its own",
+            )

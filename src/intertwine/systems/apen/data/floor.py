@@ -29,7 +29,13 @@ def find_floor(
 
     Raises:
         DataError: if there is no floor, or nothing else is left of the scan.
+        NumericsError: if a coordinate is not finite.
     """
+    if not bool(points.isfinite().all()):
+        wrong = int((~points.isfinite().all(-1)).sum())
+        raise NumericsError(
+            f"{name}: points are not finite", got=f"{wrong} of {len(points)}", expected="finite coordinates"
+        )
     up = torch.eye(3)["xyz".index(settings.up)]
     try:
         floor = ransac_plane(points, settings.floor_distance, up=up, rng=rng).near

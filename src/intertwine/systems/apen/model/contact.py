@@ -11,9 +11,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from intertwine.nn.perceptron import affine_map
+from intertwine.points import cloud_sizes, ragged_neighbours
 from intertwine.systems.apen.model.set_network import ACTIVATIONS, make_norm, segment_max
 
-__all__ = ["Contact"]
+__all__ = ["Contact", "near_points"]
 
 
 class Contact(nn.Module):
@@ -67,3 +68,19 @@ class Contact(nn.Module):
             seen = seen + segment_max(block(torch.cat([seen[here], seen[there]], dim=1)), here, parts)
         told = segment_max(seen[touched[other]], point, len(part))
         return scalars + self.points(torch.cat([scalars, seen[part], told], dim=1))
+
+
+def near_points(
+    positions: Float[Tensor, "points 3"], k: int, batch: Int64[Tensor, " points"]
+) -> Int64[Tensor, "points k"]:
+    """Return the ``k`` nearest points of each point in its own cloud, itself first, as places in the one tensor.
+
+    In clouds of fewer points each has all of them, and is its own neighbour in the places left: it does not touch
+    itself. Each cloud is searched as if it were alone.
+    """
+    sizes = cloud_sizes(batch)[batch].clamp(max=k)
+    found = torch.arange(len(batch), device=batch.device).unsqueeze(1).repeat(1, k)
+    for size in sizes.unique().tolist():
+        rows = (sizes == size).nonzero().flatten()
+        found[rows, :size] = rows[ragged_neighbours(positions[rows], size, batch[rows])]
+    return found

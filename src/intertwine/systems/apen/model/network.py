@@ -16,10 +16,10 @@ from intertwine.frames import Memberships, PCAFrame, PiecewiseFrameAverage
 from intertwine.groups import SE, E
 from intertwine.nn.perceptron import perceptron
 from intertwine.partitions import compact_ids, drawn_parts, given, initial_partition
-from intertwine.points import check_clouds, cloud_sizes, ragged_neighbours
+from intertwine.points import check_clouds, cloud_sizes
 from intertwine.representations import Invariant, Point
 from intertwine.symmetry import Symmetry
-from intertwine.systems.apen.model.contact import Contact
+from intertwine.systems.apen.model.contact import Contact, near_points
 from intertwine.systems.apen.model.context import PartContext
 from intertwine.systems.apen.model.pieces import PieceReport, measure_pieces
 from intertwine.systems.apen.model.prediction import Prediction, predict_partition
@@ -84,7 +84,7 @@ class APEN(Pretrained, nn.Module):
         """Return what the network finds.
 
         Args:
-            positions: points of all clouds.
+            positions: points of all clouds; one of fewer points than ``contact`` asks for has contacts with all others.
             batch: the cloud of each; one cloud where not given.
             true_part: for the settings that are given the true parts.
             first_part: replaces the first partition.
@@ -171,7 +171,7 @@ class APEN(Pretrained, nn.Module):
         vectors = positions.new_zeros(len(positions), 0, 3)
         scalars = positions.new_ones(len(positions), 1)
         kept, votes, parts, certainty = [], [], [part], []
-        near = ragged_neighbours(positions, self.settings.contact + 1, batch) if self.settings.contact else None
+        near = near_points(positions, self.settings.contact + 1, batch) if self.settings.contact else None
         for place, (sigma, layer) in enumerate(zip(self.settings.sigma, self.layers, strict=True)):
             found = layer(members, positions=positions, vectors=vectors, scalars=scalars)
             same = found["scalars"].shape == scalars.shape

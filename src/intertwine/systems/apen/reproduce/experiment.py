@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from intertwine.errors import ConfigError
 from intertwine.reporting import PaperFigure, ResultRow, Target
+from intertwine.systems.apen.data import read_scene
 from intertwine.systems.apen.reproduce.bound import WIDTHS, bound_example, mixture_example
 from intertwine.systems.apen.reproduce.curve import piece_curve
+from intertwine.training.datasets import find_data
 from intertwine.training.experiment import count_weights, measure_run, record, train_timed
 from intertwine.training.page import write_run_page
 from intertwine.training.recipes import load_recipe
@@ -69,7 +71,8 @@ def reproduce(
         networks: only these of what is trained, by the names of their rows.
 
     Raises:
-        ConfigError: if a case has no such network.
+        ConfigError: if a case has no such network; before anything runs.
+        DataError: if there is no such scene; before anything runs.
     """
     known = {network for name in _RECIPES if case in (name, "all") for network in _NETWORKS[name]}
     unknown = [network for network in networks or () if network not in known]
@@ -77,6 +80,9 @@ def reproduce(
         raise ConfigError(
             "there are no such networks", got=", ".join(unknown), expected=", ".join(sorted(known)) or "none"
         )
+    if case in ("rooms", "all"):
+        for scene in scenes:
+            read_scene(find_data("apen_rooms/rooms.npz"), scene)
     rows: list[ResultRow] = []
     if case in ("bound", "all"):
         rows += _bound_rows()

@@ -11,9 +11,11 @@ from intertwine.training.recipes import load_recipe
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["reproduce"]
+__all__ = ["CASES", "reproduce"]
 
-_FRAMES = ("none", "sort", "random", "separated", "group")
+CASES = ("none", "sort", "random", "separated", "group")
+"""The frames, by the names of their rows."""
+
 _ROBUST = ("random", "separated")
 
 
@@ -23,7 +25,7 @@ def reproduce(
     folder: Path,
     seeds: tuple[int, ...] | None = None,
     console: "Console | None" = None,
-    cases: tuple[str, ...] = _FRAMES,
+    cases: tuple[str, ...] = CASES,
 ) -> list[ResultRow]:
     """Train with every frame and seed, and return the rows.
 

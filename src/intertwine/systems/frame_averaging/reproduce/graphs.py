@@ -30,13 +30,15 @@ from intertwine.training.sampling import generator
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["reproduce"]
+__all__ = ["CASES", "reproduce"]
 
 Scale = Literal["paper", "cpu", "smoke"]
 Results = dict[tuple[str, str], dict[int, float]]
 """Numbers by case and metric, then by seed."""
 
-_EXPERIMENTS = ("graph8c", "exp-iso", "exp-classify")
+CASES = ("graph8c", "exp-iso", "exp-classify")
+"""The experiments, by the names of their rows."""
+
 _RECIPES = {"FA-MLP": "exp-fa-mlp", "FA-GIN+ID": "exp-fa-gin", "GA-MLP": "exp-ga-mlp", "GIN": "exp-gin"}
 _NETWORKS = {"paper": 100, "cpu": 20, "smoke": 2}
 _PAIR_NETWORKS = {"paper": 100, "cpu": 5, "smoke": 1}
@@ -58,7 +60,7 @@ def reproduce(
     folder: Path,
     seeds: tuple[int, ...] | None = None,
     console: "Console | None" = None,
-    cases: tuple[str, ...] = _EXPERIMENTS,
+    cases: tuple[str, ...] = CASES,
 ) -> list[ResultRow]:
     """Run the experiments and return their rows.
 

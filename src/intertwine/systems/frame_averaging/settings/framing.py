@@ -35,7 +35,8 @@ class FrameSettings:
     degenerate: Literal["warn", "symmetrise", "weighted", "perturb", "error", "ignore"] = "ignore"
     """What to do with clouds whose principal axes are arbitrary, see `intertwine.frames.PCAFrame`."""
     tuples: int | None = None
-    """Tuples of points that a weighted frame keeps, drawn by weight; empty keeps all."""
+    """Tuples of points that a weighted frame keeps, drawn by weight; empty keeps all, or 32 of those that replace the
+    principal axes of degenerate clouds."""
     differentiate: bool = False
     """Whether gradients flow through the axes; constants otherwise, as published."""
     points: Literal["given", "canonical"] = "given"
@@ -84,6 +85,7 @@ def make_frame(settings: FrameSettings) -> "Frame | None":
         degenerate=settings.degenerate,
         differentiate=settings.differentiate,
         signs=settings.signs,
+        **({} if settings.tuples is None else {"tuples": settings.tuples}),
     )
     return PlanarFrame(axes) if settings.kind == "planar" else axes
 
