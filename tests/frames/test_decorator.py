@@ -76,3 +76,12 @@ def test_weights_of_a_module_are_held_once():
     average = frame_averaged(PCAFrame("E(3)"), inputs={"input": "point"}, output="point")(module)
     assert average.__wrapped__ is module
     assert len(average.state_dict()) == len(module.state_dict())
+
+
+def test_points_may_be_said_to_be_of_points():
+    points = torch.randn(2, 6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    said, meant = (
+        FrameAverage(lambda x: x.tanh(), PCAFrame("E(3)"), inputs={"x": kind}, output="point")(x=points)
+        for kind in ("point of points", "point")
+    )
+    assert torch.equal(said, meant)

@@ -207,7 +207,7 @@ class FrameAverage(nn.Module):
 
     def _cloud(self, inputs: Mapping[str, Any], folding: Folding) -> Tensor:
         """Return the points that give the frames."""
-        parts = [(inputs[name], self.inputs[name], weight) for name, weight in self.sources.items()]
+        parts = [(inputs[name], _of_points(self.inputs[name]), weight) for name, weight in self.sources.items()]
         if len(parts) == 1:
             return parts[0][0]
         return folding.joined(parts)
@@ -250,7 +250,9 @@ class FrameAverage(nn.Module):
         return tuple(self.output.values()) if isinstance(self.output, dict) else tuple(self.output)
 
     def _checked_sources(self, sources: Mapping[str, float] | None) -> dict[str, float]:
-        geometric = [name for kind in ("point", "vector") for name, given in self.inputs.items() if given == kind]
+        geometric = [
+            name for kind in ("point", "vector") for name, given in self.inputs.items() if _of_points(given) == kind
+        ]
         chosen = dict.fromkeys(geometric[:1], 1.0) if sources is None else dict(sources)
         if not chosen or not set(chosen) <= set(geometric):
             raise ConfigError(
@@ -281,3 +283,8 @@ def _added(one: Any, other: Any) -> Any:
     if isinstance(one, dict):
         return {name: value + other[name] for name, value in one.items()}
     return tuple(a + b for a, b in zip(one, other, strict=True))
+
+
+def _of_points(kind: str) -> str:
+    """Return the kind without the words that say what is so anyway: a row for each point."""
+    return kind.removesuffix(" of points")

@@ -138,3 +138,9 @@ def test_settings_are_refused_in_words():
     for name in ("contact", "contact_rounds"):
         with pytest.raises(ConfigError, match=name):
             ModelSettings(**{name: -1})
+
+
+def test_reports_need_a_trial():
+    points, part = ball_joint()
+    with pytest.raises(ConfigError, match="means over motions"):
+        network().equivariance_report(points, true_part=part, trials=0, rng=torch.Generator().manual_seed(0))

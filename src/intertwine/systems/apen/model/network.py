@@ -148,6 +148,8 @@ class APEN(Pretrained, nn.Module):
         """
         if self.training:
             raise ConfigError("draws of training would be measured", got="training mode", expected="network.eval()")
+        if trials < 1:
+            raise ConfigError("errors are means over motions", got=f"{trials} trials", expected="at least 1")
         batch = torch.zeros(len(positions), dtype=torch.int64, device=positions.device) if batch is None else batch
         check_clouds("positions", positions, batch)
         if true_part.shape != batch.shape or not len(batch):
