@@ -125,12 +125,6 @@ def test_orbits_of_all_graphs_on_eight_nodes(graph8c):
     assert len(some.index) == 39725
 
 
-def rounded_classes(columns, places):
-    """The classes of nodes whose entries are rounded to some decimals: what must not be done."""
-    rounded = np.round(columns.numpy(), places)
-    return [len(np.unique(rows, axis=0)) for rows in rounded]
-
-
 def test_rounding_breaks_most_graphs_and_a_tolerance_none(graph8c, rng):
     """Every first column is 1/8 = 0.125, a boundary of rounding to two decimals."""
     adjacency, _ = graph8c
@@ -141,7 +135,10 @@ def test_rounding_breaks_most_graphs_and_a_tolerance_none(graph8c, rng):
     before, after = (laplacian_signatures(matrices).columns for matrices in (adjacency, renamed))
     moved = before[torch.arange(len(before))[:, None], back]
     broken = (np.round(moved.numpy(), 2) != np.round(after.numpy(), 2)).any((1, 2))
-    assert broken.sum() > 10000
+    # 10 946 is the printed count of one draw of names
+    assert abs(int(broken.sum()) - 10_946) < 40
+    # entries |u| themselves are 0.3535..., which happens to survive
+    assert np.array_equal(np.round(moved.sqrt().numpy(), 2), np.round(after.sqrt().numpy(), 2))
     assert float((moved - after).abs().max()) < 1e-10
     ranks = [GraphFrame().partition(matrices).ranks for matrices in (adjacency, renamed)]
     assert torch.equal(ranks[1].gather(1, permutations), ranks[0])

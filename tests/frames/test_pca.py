@@ -6,8 +6,8 @@ import warnings
 import pytest
 import torch
 
-from intertwine.errors import DataWarning, GroupError, NumericsError, ShapeError
-from intertwine.frames import CentroidFrame, PCAFrame, symmetric_eigh
+from intertwine.errors import ConfigError, DataWarning, GroupError, NumericsError, ShapeError
+from intertwine.frames import CentroidFrame, MinimalFrame, PCAFrame, symmetric_eigh
 from intertwine.frames.moments import cloud_moments
 from intertwine.groups import O, parse_group
 
@@ -207,3 +207,11 @@ def test_the_frame_of_translations_is_the_centroid():
     torch.testing.assert_close(frames.translation, points.mean(1))
     assert frames.count == 1
     assert str(CentroidFrame(3).group) == "T(3)"
+
+
+def test_words_that_mean_nothing_are_refused():
+    for name in ("order", "degenerate", "signs"):
+        with pytest.raises(ConfigError, match=f"`{name}`"):
+            PCAFrame("E(3)", **{name: "foo"})
+    with pytest.raises(ConfigError, match="canonical"):
+        MinimalFrame("E(3)", order="foo")

@@ -217,3 +217,10 @@ def test_labels_that_ply_cannot_hold_are_refused(tmp_path, key, large):
         write_cloud(tmp_path / "a.ply", given)
     assert not (tmp_path / "a.ply").exists()
     same(read_cloud(write_cloud(tmp_path / "a.npz", given)), given, keys=(key,))
+
+
+def test_arrays_may_be_named_in_the_singular(tmp_path):
+    np.savez(tmp_path / "a.npz", points=np.eye(3), label=np.array([2, 0, 1]), instance=np.array([5, 5, 7]))
+    cloud = read_cloud(tmp_path / "a.npz")
+    assert cloud.labels.tolist() == [2, 0, 1]
+    assert cloud.instances.tolist() == [5, 5, 7]

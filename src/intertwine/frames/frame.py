@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from intertwine.errors import ShapeError
+from intertwine.errors import ConfigError, ShapeError
 from intertwine.groups import Group
 from intertwine.points import pad_clouds
 
-__all__ = ["Frame", "Frames", "pad_segments"]
+__all__ = ["Frame", "Frames", "check_choice", "pad_segments"]
 
 
 @final
@@ -171,3 +171,13 @@ def pad_segments(
         )
     place, mask = pad_clouds(index, count)
     return torch.where(mask.reshape(*mask.shape, *[1] * (points.ndim - 1)), points[place], 0.0), mask
+
+
+def check_choice(name: str, value: object, known: tuple[object, ...]) -> None:
+    """Refuse a word that is none of those known.
+
+    Raises:
+        ConfigError: naming the argument and the words it takes.
+    """
+    if value not in known:
+        raise ConfigError(f"a frame has no such `{name}`", got=value, expected=", ".join(map(str, known)))

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from intertwine.errors import GroupError
-from intertwine.frames.frame import Frame, Frames, rounded_origin
+from intertwine.frames.frame import Frame, Frames, check_choice, rounded_origin
 from intertwine.frames.gram_schmidt import complete_axes, independent_axes, projection, turn_last
 from intertwine.frames.moments import about_origin, check_clouds
 from intertwine.frames.ordering import canonical_order
@@ -78,6 +78,7 @@ class MinimalFrame(Frame):
 
     Raises:
         GroupError: for another group, or a canonical order with a group that keeps no distances.
+        ConfigError: for another order.
 
     Example:
         >>> frames = MinimalFrame("O(2)")(torch.tensor([[[0.0, 2.0], [1.0, 1.0]]]))
@@ -99,6 +100,7 @@ class MinimalFrame(Frame):
         tolerance: float | None = None,
         differentiate: bool = False,
     ) -> None:
+        check_choice("order", order, ("given", "canonical"))
         chosen = parse_group(group) if isinstance(group, str) else group
         allowed = E | SE | O | SO if order == "canonical" else E | SE | O | SO | U | SU | GL | GLPlus | SL | Affine
         if not isinstance(chosen, allowed):

@@ -8,7 +8,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Literal, final, get_args
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from intertwine.errors import DataWarning, GroupError, NumericsError
 from intertwine.frames.eigen import symmetric_eigh
-from intertwine.frames.frame import Frame, Frames, pad_segments, rounded_origin
+from intertwine.frames.frame import Frame, Frames, check_choice, pad_segments, rounded_origin
 from intertwine.frames.moments import (
     check_clouds,
     cloud_moments,
@@ -66,6 +66,7 @@ class PCAFrame(Frame):
 
     Raises:
         GroupError: for another group.
+        ConfigError: for a word that is no order, policy or rule of signs.
 
     Example:
         >>> frames = PCAFrame("SE(3)")(torch.randn(2, 5, 3))
@@ -97,6 +98,9 @@ class PCAFrame(Frame):
             raise GroupError(
                 "PCA gives no frames of this group", got=str(chosen), expected="E(d), SE(d), O(d) or SO(d)"
             )
+        check_choice("order", order, ("ascending", "descending"))
+        check_choice("degenerate", degenerate, get_args(Degenerate))
+        check_choice("signs", signs, ("all", "fixed"))
         settings = {
             "group": chosen,
             "order": order,

@@ -1,11 +1,12 @@
 """Clouds of points with normals, labels and colours: reading PLY, OBJ, NPZ, CSV and XYZ, writing PLY and NPZ.
 
 Names of columns are ``x, y, z``; ``nx, ny, nz``; ``label``; ``red, green, blue`` from 0 to 255, as in PLY; and
-``instance``. Arrays of a ``.npz`` file are ``points``, ``normals``, ``labels``, ``colours``, ``instances``; with one
-more axis in front they are those of many clouds (`read_clouds`). An OBJ file gives its ``v`` lines, and its ``vn``
-lines where there are as many. Tables are ``.csv`` with a header, in upper or lower case, or ``.csv`` and ``.xyz`` with
-numbers alone: three coordinates, or six numbers of which the last three are a normal if they have length 1 in every
-line. Otherwise they are taken for colours, of which such files do not say the range, and are not used.
+``instance``. Arrays of a ``.npz`` file are ``points``, ``normals``, ``labels``, ``colours``, ``instances``, or the same
+in the singular; with one more axis in front they are those of many clouds (`read_clouds`). An OBJ file gives its ``v``
+lines, and its ``vn`` lines where there are as many. Tables are ``.csv`` with a header, in upper or lower case, or
+``.csv`` and ``.xyz`` with numbers alone: three coordinates, or six numbers of which the last three are a normal if
+they have length 1 in every line. Otherwise they are taken for colours, of which such files do not say the range, and
+are not used.
 """
 
 import io
@@ -239,7 +240,8 @@ def _read_obj(path: Path) -> dict[str, np.ndarray]:
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     stored = load_arrays(path)
-    arrays = {name: array for name, array in stored.items() if name in _COLUMNS}
+    arrays = {name: stored.get(name, stored.get(name.removesuffix("s"))) for name in _COLUMNS}
+    arrays = {name: array for name, array in arrays.items() if array is not None}
     if "points" not in arrays:
         raise DataError(
             f"{path.name} lacks an array",

@@ -93,7 +93,8 @@ def test_mirror_images_of_a_part_differ_for_rotations_only():
     for group, same in (("E(3)", True), ("SE(3)", False)):
         model = scattered(network(group=group, partition="oracle"))
         one, other = (model(x, true_part=torch.zeros(60, dtype=torch.int64))["logits"] for x in (points, mirrored))
-        assert ((one - other).abs().max() < 1e-10) == same
+        gap = (one - other).abs().max()
+        assert gap < 1e-10 if same else gap > 1e-3
 
 
 @pytest.mark.parametrize("task", ["segment", "classify"])
@@ -190,7 +191,7 @@ def test_the_hard_variant_keeps_the_bound_and_the_soft_one_does_not():
     }
     for eps, (hard, soft) in expected.items():
         found = bound_example(eps)
-        assert found.hard == pytest.approx(hard, abs=1e-8)
+        assert found.hard == pytest.approx(hard, abs=1e-8 if eps > 1e-4 else 1e-10)
         assert found.soft == pytest.approx(soft, abs=1e-8)
         assert found.bound == pytest.approx(12 * eps)
         assert found.hard < found.bound
