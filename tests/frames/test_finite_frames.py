@@ -109,3 +109,15 @@ def test_infinite_and_open_groups_and_wrong_matrices_are_refused():
         assert caught.value.got == shape
     with pytest.raises(ShapeError):
         FiniteFrame("C_4")(torch.zeros(1, 5, 3))
+
+
+@pytest.mark.parametrize("group", ["C_4", "D_4", "O(2)", "SO(2)", "E(2)"])
+def test_matrices_that_are_no_elements_are_refused(group):
+    with pytest.raises(ShapeError, match="no element"):
+        FiniteFrame(group, 2 * torch.eye(2)[None])
+    mirror = torch.diag(torch.tensor([1.0, -1.0]))[None]
+    if group in ("C_4", "SO(2)"):
+        with pytest.raises(ShapeError, match="no element"):
+            FiniteFrame(group, mirror)
+    else:
+        assert len(FiniteFrame(group, mirror).matrices) == 1

@@ -10,9 +10,12 @@ from torch import Tensor
 from intertwine.errors import GroupError, ShapeError
 from intertwine.frames.frame import Frame, Frames, rounded_origin
 from intertwine.frames.moments import about_origin, check_clouds
-from intertwine.groups import FiniteGroup, Group, parse_group
+from intertwine.groups import SE, SO, E, FiniteGroup, Group, O, parse_group
 
 __all__ = ["FiniteFrame", "matrices_of"]
+
+_NEAR = 1e-5
+"""How far matrices in single precision may be from elements of the group."""
 
 
 def matrices_of(group: FiniteGroup) -> Float[Tensor, "order d d"]:
@@ -85,6 +88,8 @@ class FiniteFrame(Frame):
             matrices = matrices_of(chosen)
         if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2] or not len(matrices):
             raise ShapeError("elements are square matrices", got=tuple(matrices.shape), expected="(elements, d, d)")
+        if not _are_elements(matrices, chosen):
+            raise ShapeError(f"a matrix is no element of {chosen}", got=matrices, expected=f"elements of {chosen}")
         object.__setattr__(self, "group", chosen)
         object.__setattr__(self, "matrices", matrices)
         object.__setattr__(self, "centred", centred)
@@ -118,3 +123,19 @@ class FiniteFrame(Frame):
             inverse=torch.linalg.inv(self.matrices.double()).to(points).expand_as(matrices),
             rest=rest,
         )
+
+
+def _are_elements(matrices: Float[Tensor, "elements d d"], group: Group) -> bool:
+    """Whether matrices are of the group: those of it if it is finite, orthogonal, or at least invertible."""
+    exact = matrices.double()
+    if isinstance(group, FiniteGroup):
+        known = matrices_of(group).to(exact.device)
+        if known.shape[1:] != exact.shape[1:]:
+            return False
+        apart = (exact.unsqueeze(1) - known).abs().amax((2, 3)).amin(1)
+        return bool((apart < _NEAR).all())
+    if isinstance(group, O | SO | E | SE):
+        gram = exact.mT @ exact
+        orthogonal = (gram - torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)).abs().amax() < _NEAR
+        return bool(orthogonal) and (isinstance(group, O | E) or bool((exact.det() > 0).all()))
+    return bool((exact.det().abs() > _NEAR).all())

@@ -148,13 +148,14 @@ def test_rigid_parts_of_people_keep_their_distances(people):
 
 @pytest.mark.data("apen_human")
 def test_a_network_that_knows_the_parts_does_not_see_the_pose(people):
-    """The same points of a rigid body in two poses; with cells that mix parts the answers differ."""
+    """The same points of rigid bodies in two poses each; with cells that mix parts the answers differ."""
     settings = ModelSettings(
         classes=22, sigma=(0.05, 0.1), scalars=8, vectors=2, widths=(8, 8), hidden=8, head=(8,), cells=16
     )
-    poses = torch.tensor([people.frame("02_01", 7), people.frame("01_05", 30)])
-    clouds = HumanClouds(people, torch.tensor([3, 3]), poses, 300, kind="rigid")
-    one, two = (clouds.draw_in([place], generators(5), torch.float64)[0] for place in (0, 1))
+    frames = [("02_01", 7), ("01_05", 30), ("03_02", 20), ("02_05", 40), ("01_01", 3), ("02_04", 11)]
+    poses = torch.tensor([people.frame(name, frame) for name, frame in frames])
+    clouds = HumanClouds(people, torch.tensor([3, 3, 0, 0, 5, 5]), poses, 300, kind="rigid")
+    one, two = (clouds.draw_in(places, generators(5, 6, 7), torch.float64)[0] for places in ([0, 2, 4], [1, 3, 5]))
     assert torch.equal(one.instances, two.instances)
     assert not torch.allclose(distances(one.positions), distances(two.positions), atol=0.1)
     for partition, wanted in [("oracle", True), ("fixed", False)]:

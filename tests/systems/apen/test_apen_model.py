@@ -97,6 +97,18 @@ def test_mirror_images_of_a_part_differ_for_rotations_only():
         assert gap < 1e-10 if same else gap > 1e-3
 
 
+@pytest.mark.parametrize("norm", ["layer", "batch"])
+def test_other_parts_do_not_leak(norm):
+    points, batch, true = clouds()
+    model = scattered(network(norm=norm, partition="oracle"))
+    changed = torch.where((true == 1).unsqueeze(1), points.flip(0) ** 3, points)
+    before, after = (model(x, batch, true_part=true) for x in (points, changed))
+    for name in ("logits", "votes"):
+        same = (before[name] == after[name]).all(-1).view(-1, len(true)).all(0)
+        assert same[true != 1].all(), name
+        assert not same[true == 1].any(), name
+
+
 @pytest.mark.parametrize("task", ["segment", "classify"])
 def test_a_batch_gives_what_each_cloud_gives_alone(task):
     points, batch, _ = clouds()
