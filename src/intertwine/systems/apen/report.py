@@ -43,8 +43,8 @@ _DEGENERATE = {
 }
 _PARTITIONS = (
     "Partitions. λ estimates the probability that a partition mixes true parts, δ is the probability that a draw of a "
-    "cloud's partition differs from the most probable one; both bound the error by pieces. Votes are compared with the "
-    "centroids of true parts, in the unit of length."
+    "cloud's partition differs from the most probable one; both bound the error by pieces of a strict network. Votes "
+    "are compared with the centroids of true parts, in the unit of length."
 )
 _FRAMES = (
     "Degenerate parts, mean number in a cloud. Averages over frames of E(3) are exact for parts of one point, on a "
@@ -126,7 +126,8 @@ def _bound(folder: Path) -> Section:
         "The error of the law of pieces: all true parts are moved at random, each on its own. It falls with the share "
         "of points whose first cell mixes parts. Where parts are predicted, twice the size of the output times (λ + δ) "
         "bounds it for the most probable parts, and not where points count in all parts by their probabilities: shown "
-        "exactly for twelve points in two parts, of which the second is moved by 100."
+        "exactly for twelve points in two parts, of which the second is moved by 100. The bound is of the strict "
+        "network: with contacts or context parts know of each other, and the error stays where contacts are lost."
     )
     return Section("What bounds the error", text, pictures)
 
@@ -135,10 +136,13 @@ def _lines(x: Any, lines: dict[str, Any], title: str, label: str) -> Any:
     go = graph_objects()
     figure = go.Figure()
     for name, values in lines.items():
-        figure.add_scatter(x=list(x), y=[float(value) for value in values], name=name, mode="lines+markers")
+        # zero has no place on a logarithmic axis
+        shown = [float(value) if value > 0 else None for value in values]
+        figure.add_scatter(x=list(x), y=shown, name=name, mode="lines+markers")
     styled(figure, title, height=380)
     figure.update_xaxes(title_text=label, type="log")
     figure.update_yaxes(type="log", exponentformat="power")
+    figure.update_layout(legend={"orientation": "h", "y": -0.25, "yanchor": "top"})
     return figure
 
 

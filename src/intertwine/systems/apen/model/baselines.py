@@ -18,7 +18,7 @@ from intertwine.nn.edge_conv import edge_features
 from intertwine.points import check_clouds, cloud_sizes, ragged_neighbours
 from intertwine.representations import Invariant, Point
 from intertwine.symmetry import Symmetry
-from intertwine.systems.apen.model.set_network import ACTIVATIONS, SetNetwork, segment_max
+from intertwine.systems.apen.model.set_network import ACTIVATIONS, segment_max, set_network
 from intertwine.systems.apen.settings import ModelSettings
 from intertwine.training.pretrained import Pretrained
 
@@ -86,20 +86,7 @@ class PointNet(Baseline):
 
     def build(self, settings: ModelSettings, rng: torch.Generator | None) -> int:
         """Make a layer for each of the other network."""
-        self.layers = nn.ModuleList(
-            SetNetwork(
-                settings.vectors if place else 0,
-                settings.scalars if place else 1,
-                settings.vectors,
-                settings.scalars,
-                widths=settings.widths,
-                hidden=settings.hidden,
-                norm=settings.norm,
-                activation=settings.activation,
-                rng=rng,
-            )
-            for place in range(settings.layers)
-        )
+        self.layers = nn.ModuleList(set_network(settings, place, rng=rng) for place in range(settings.layers))
         return settings.scalars * (settings.layers + 1)
 
     def features(self, centred: Tensor, batch: Tensor, clouds: int) -> Tensor:

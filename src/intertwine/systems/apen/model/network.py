@@ -23,7 +23,7 @@ from intertwine.systems.apen.model.contact import Contact, near_points
 from intertwine.systems.apen.model.context import PartContext
 from intertwine.systems.apen.model.pieces import PieceReport, measure_pieces
 from intertwine.systems.apen.model.prediction import Prediction, predict_partition
-from intertwine.systems.apen.model.set_network import ACTIVATIONS, SetNetwork, segment_max
+from intertwine.systems.apen.model.set_network import ACTIVATIONS, segment_max, set_network
 from intertwine.systems.apen.settings import ModelSettings
 from intertwine.training.pretrained import Pretrained
 
@@ -35,7 +35,8 @@ class APEN(Pretrained, nn.Module):
 
     Law: under a motion of a whole cloud logits, partitions and certainties are invariant and votes move with it. Under
     motions of the parts the same holds up to an error that the partitions bound: by the probability that the first one
-    mixes parts, and by the uncertainty of the predicted ones.
+    mixes parts, and by the uncertainty of the predicted ones. This bound is of the strict network: with ``contact`` it
+    holds for motions that change no contact, and with ``context`` not at all.
 
     Partitions that are drawn are drawn anew in each call while training, and are always the same in evaluation.
 
@@ -237,18 +238,7 @@ class APEN(Pretrained, nn.Module):
 
     def _layer(self, place: int, rng: torch.Generator | None) -> PiecewiseFrameAverage:
         settings = self.settings
-        network = SetNetwork(
-            settings.vectors if place else 0,
-            settings.scalars if place else 1,
-            settings.vectors,
-            settings.scalars,
-            widths=settings.widths,
-            hidden=settings.hidden,
-            length=settings.length,
-            norm=settings.norm,
-            activation=settings.activation,
-            rng=rng,
-        )
+        network = set_network(settings, place, length=settings.length, rng=rng)
         kinds = {"vectors": "vector", "scalars": "scalar"}
         frame = PCAFrame(settings.group, degenerate="ignore")
         return PiecewiseFrameAverage(

@@ -8,8 +8,9 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from intertwine.nn.perceptron import affine_map
+from intertwine.systems.apen.settings import ModelSettings
 
-__all__ = ["ACTIVATIONS", "SetNetwork", "make_norm", "segment_max"]
+__all__ = ["ACTIVATIONS", "SetNetwork", "make_norm", "segment_max", "set_network"]
 
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"silu": nn.SiLU, "relu": nn.ReLU}
@@ -86,6 +87,31 @@ class SetNetwork(nn.Module):
         hidden = self.after(self.own(own) + pooled.index_select(0, part))
         votes, turned, kept = self.last(hidden).split(self.sizes, dim=1)
         return {"votes": self.length * votes, "vectors": turned.unflatten(1, (-1, 3)), "scalars": kept}
+
+
+def set_network(
+    settings: ModelSettings, place: int, *, length: float = 1.0, rng: torch.Generator | None = None
+) -> SetNetwork:
+    """Return the network of a layer: the first sees positions and a constant, the others what the one before gives.
+
+    Args:
+        settings: widths, norm and activation.
+        place: of the layer, from 0.
+        length: unit of positions.
+        rng: generator of the initial weights.
+    """
+    return SetNetwork(
+        settings.vectors if place else 0,
+        settings.scalars if place else 1,
+        settings.vectors,
+        settings.scalars,
+        widths=settings.widths,
+        hidden=settings.hidden,
+        length=length,
+        norm=settings.norm,
+        activation=settings.activation,
+        rng=rng,
+    )
 
 
 def segment_max(
